@@ -1,0 +1,99 @@
+"""The command line: each verb is one step of the workflow."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from vaebench.environment import use_one_thread
+from vaebench.errors import UserError
+from vaebench.specification import Experiment, load
+from vaebench.store import Results
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit codes: 0 done, 1 the user can mend it (one line says what), 2 wrong usage."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.step(options)
+    except UserError as error:
+        print(f"vaebench: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="vaebench", description="A reproducible benchmark suite for variational autoencoders."
+    )
+    verbs = parser.add_subparsers(title="verbs, in the order of the workflow", required=True, metavar="VERB")
+
+    def verb(name: str, step, help_text: str, cohort: bool = False) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=help_text, description=help_text)
+        added.set_defaults(step=step)
+        added.add_argument(
+            "experiment", type=Path, metavar="FILE", help="an experiment file, such as experiments/digits.yaml"
+        )
+        added.add_argument(
+            "--results", type=lambda path: Results(Path(path)), default=Results(), metavar="FOLDER", help="default: results"
+        )
+        if cohort:
+            added.add_argument("--cohort", required=True, metavar="NAME", help="one of those that `check` lists")
+            added.add_argument("--device", default="cpu", help="default: cpu")
+        return added
+
+    verb("check", _check, "validate an experiment file and say what it would train")
+    verb("prepare", _prepare, "load the data set, downloading what is missing, and keep its splits")
+    train = verb("train", _train, "train one cohort, from its checkpoint if there is one", cohort=True)
+    train.add_argument("--checkpoint-seconds", type=float, default=60, metavar="S", help="between checkpoints; default: 60")
+    verb("evaluate", _evaluate, "score one trained cohort on the test split", cohort=True)
+    verb("aggregate", _step("tables", "aggregate"), "write the tables: runs, summary, comparisons")
+    verb("draw", _step("figures", "draw_all"), "draw the figures from the tables")
+    verb("report", _step("report", "write"), "write report.html from tables and figures")
+    verb("track", _step("tracking", "track"), "mirror the runs to MLflow")
+    return parser
+
+
+def _step(module: str, function: str):
+    """A step that needs the experiment and the results, its module imported when it runs."""
+    return lambda options: getattr(import_module(f"vaebench.{module}"), function)(_load(options), options.results)
+
+
+def _load(options: argparse.Namespace) -> Experiment:
+    return load(options.experiment)
+
+
+def _check(options: argparse.Namespace) -> None:
+    experiment = _load(options)
+    print(f"{experiment.name}: {len(experiment.runs)} runs in {len(experiment.cohorts)} cohorts")
+    for cohort in experiment.cohorts:
+        print(f"  {cohort.name}: {len(cohort.runs)} runs, {cohort.runs[0].epochs} epochs")
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    experiment = _load(options)
+    from vaebench import jobs
+
+    jobs.prepare(experiment, options.results)
+
+
+def _train(options: argparse.Namespace) -> None:
+    cohort = _load(options).cohort(options.cohort)
+    use_one_thread()
+    from vaebench import jobs
+
+    jobs.train_cohort(_load(options), cohort, options.results, options.device, options.checkpoint_seconds)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    cohort = _load(options).cohort(options.cohort)
+    use_one_thread()
+    from vaebench import jobs
+
+    jobs.evaluate_cohort(_load(options), cohort, options.results, options.device)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

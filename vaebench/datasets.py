@@ -1,0 +1,231 @@
+"""Data sets: grey levels in memory, with fixed train / validation / test splits that depend on no seed of a run.
+
+The data root is the folder `VAEBENCH_DATA`, else `data/`. Files that lie there are read, packed or unpacked, and never
+changed; missing ones are downloaded into it. Every file is checked against its published checksum before it is used.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from vaebench.errors import UserError
+from vaebench.registry import Registry
+
+DATASETS = Registry("data set")
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """images: uint8 grey levels [N, D], row-major pixels; labels: uint8 [N], or None where the data have none."""
+
+    images: np.ndarray
+    labels: np.ndarray | None
+
+
+class Dataset:
+    """What is known without loading, and `load`.
+
+    Grey levels run from 0 to n_levels - 1; pixel values are level / (n_levels - 1), in [0, 1].
+    """
+
+    image_shape: ClassVar[tuple[int, int]]
+    n_levels: ClassVar[int]
+    sizes: ClassVar[dict[str, int]]
+    citation: ClassVar[str]
+
+    @property
+    def n_pixels(self) -> int:
+        return self.image_shape[0] * self.image_shape[1]
+
+    def load(self, root: Path) -> dict[str, Split]:
+        """Split name -> images and labels. Raises UserError for missing, truncated or altered files."""
+        raise NotImplementedError
+
+
+def data_root() -> Path:
+    return Path(os.environ.get("VAEBENCH_DATA") or "data")
+
+
+@DATASETS.register
+@dataclass(frozen=True)
+class Digits(Dataset):
+    """1,797 handwritten digits, 8×8 pixels, 17 grey levels; they come with scikit-learn, nothing is downloaded."""
+
+    kind: Literal["digits"] = "digits"
+    image_shape = (8, 8)
+    n_levels = 17
+    sizes = {"train": 1257, "validation": 180, "test": 360}
+    citation = "E. Alpaydin, C. Kaynak. Optical recognition of handwritten digits. UCI Machine Learning Repository, 1998."
+
+    def load(self, root: Path) -> dict[str, Split]:
+        from sklearn.datasets import load_digits
+
+        digits = load_digits()
+        # Writers come in blocks, so the order is shuffled once; RandomState's streams never change between versions.
+        order = np.random.RandomState(0).permutation(len(digits.data))
+        return _split(digits.data[order].astype(np.uint8), digits.target[order].astype(np.uint8), self.sizes)
+
+
+class _TorchvisionDataset(Dataset):
+    """Four idx files in the layout, and with the checksums, of a torchvision data set of the MNIST family."""
+
+    image_shape = (28, 28)
+    n_levels = 256
+    sizes = {"train": 50_000, "validation": 10_000, "test": 10_000}
+    torchvision_name: ClassVar[str]
+    # Of the unpacked files, so that packed and unpacked ones are held to the same content.
+    sha256: ClassVar[dict[str, str]]
+
+    def load(self, root: Path) -> dict[str, Split]:
+        import torchvision.datasets
+
+        source = getattr(torchvision.datasets, self.torchvision_name)
+        folder = root / self.torchvision_name / "raw"
+        if missing := [name for name in self.sha256 if _found(folder / name) is None]:
+            self._download(source, root, folder, missing)
+        contents = {name: _verified(_found(folder / name), sha256) for name, sha256 in self.sha256.items()}
+        parts = {
+            part: Split(
+                np.frombuffer(contents[f"{part}-images-idx3-ubyte"], np.uint8, offset=16).reshape(-1, self.n_pixels),
+                np.frombuffer(contents[f"{part}-labels-idx1-ubyte"], np.uint8, offset=8),
+            )
+            for part in ("train", "t10k")
+        }
+        fitting = {"train": self.sizes["train"], "validation": self.sizes["validation"]}
+        return _split(parts["train"].images, parts["train"].labels, fitting) | {"test": parts["t10k"]}
+
+    def _download(self, source: type, root: Path, folder: Path, missing: list[str]) -> None:
+        try:
+            source(root, download=True)
+        except (OSError, RuntimeError) as error:
+            raise UserError(
+                f"{self.kind}: could not download {', '.join(missing)} into {folder} ({error}); put them there, unpacked or "
+                f"as .gz, from {' or '.join(source.mirrors)}, or set VAEBENCH_DATA to a folder that has them"
+            ) from error
+
+
+@DATASETS.register
+@dataclass(frozen=True)
+class Mnist(_TorchvisionDataset):
+    """MNIST, 28×28 grey; the last 10,000 training images are the validation split (Larochelle & Murray 2011)."""
+
+    kind: Literal["mnist"] = "mnist"
+    torchvision_name = "MNIST"
+    sha256 = {
+        "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    }
+    citation = (
+        "Y. LeCun, L. Bottou, Y. Bengio, P. Haffner. Gradient-based learning applied to document recognition. "
+        "Proceedings of the IEEE 86(11):2278-2324, 1998."
+    )
+
+
+@DATASETS.register
+@dataclass(frozen=True)
+class FashionMnist(_TorchvisionDataset):
+    """Fashion-MNIST, 28×28 grey; the last 10,000 training images are the validation split."""
+
+    kind: Literal["fashion-mnist"] = "fashion-mnist"
+    torchvision_name = "FashionMNIST"
+    sha256 = {
+        "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    }
+    citation = (
+        "H. Xiao, K. Rasul, R. Vollgraf. Fashion-MNIST: a novel image dataset for benchmarking machine learning "
+        "algorithms. arXiv:1708.07747, 2017."
+    )
+
+
+@DATASETS.register
+@dataclass(frozen=True)
+class BinarizedMnist(Dataset):
+    """MNIST, statically binarised (Larochelle & Murray 2011), from the original text files or a bit-packed npz."""
+
+    kind: Literal["binarized-mnist"] = "binarized-mnist"
+    image_shape = (28, 28)
+    n_levels = 2
+    sizes = {"train": 50_000, "validation": 10_000, "test": 10_000}
+    citation = "H. Larochelle, I. Murray. The neural autoregressive distribution estimator. AISTATS 2011."
+    url = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
+    packed_sha256 = "50de2c8299a5a297789293ab2c30f6fc3cb8c359a15e5e88d5501aa18ebb8fa5"
+    text_sha256 = {
+        "train": "ad693b29f94c14277b095f5238ddefbbdaaae0939789dd2f4f0205278cee3e4d",
+        "valid": "1de3d397c40fe8eeb33dafd4099a1f665ec01e96d9be234aaeeac8a34930e2e2",
+        "test": "e6687bfea3f820c174f33b7865140b2a2dd2930ef786f35d45795fc193b5ab2c",
+    }
+
+    def load(self, root: Path) -> dict[str, Split]:
+        folder = root / "binarized_mnist"
+        packed = folder / "binarized_mnist_packed.npz"
+        read = self._read_packed(packed) if packed.exists() else self._read_texts(folder)
+        return {split: Split(read[part], None) for split, part in zip(SPLITS, self.text_sha256, strict=True)}
+
+    def _read_packed(self, path: Path) -> dict[str, np.ndarray]:
+        with np.load(io.BytesIO(_verified(path, self.packed_sha256))) as arrays:
+            return {part: np.unpackbits(arrays[part], axis=1) for part in self.text_sha256}
+
+    def _read_texts(self, folder: Path) -> dict[str, np.ndarray]:
+        images = {}
+        for part, sha256 in self.text_sha256.items():
+            path = folder / f"binarized_mnist_{part}.amat"
+            if not path.exists():
+                self._download(path)
+            # The digits 0 and 1 with one separator after each.
+            images[part] = np.frombuffer(_verified(path, sha256), np.uint8)[::2].reshape(-1, 784) - ord("0")
+        return images
+
+    def _download(self, path: Path) -> None:
+        from torchvision.datasets.utils import download_url
+
+        try:
+            download_url(self.url + path.name, path.parent, path.name)
+        except (OSError, RuntimeError) as error:
+            raise UserError(
+                f"{self.kind}: could not download {path.name} into {path.parent} ({error}); put it there from "
+                f"{self.url}, or set VAEBENCH_DATA to a folder that has binarized_mnist/"
+            ) from error
+
+
+def _split(images: np.ndarray, labels: np.ndarray, sizes: dict[str, int]) -> dict[str, Split]:
+    """Consecutive pieces of the given sizes."""
+    ends = np.cumsum(list(sizes.values()))
+    pieces = zip(sizes, np.split(images, ends[:-1]), np.split(labels, ends[:-1]), strict=True)
+    return {name: Split(some_images, some_labels) for name, some_images, some_labels in pieces}
+
+
+def _found(path: Path) -> Path | None:
+    """The file itself, or packed beside it."""
+    return next((candidate for candidate in (path, path.with_name(path.name + ".gz")) if candidate.exists()), None)
+
+
+def _verified(path: Path, sha256: str) -> bytes:
+    """The file's content, unpacked. Raises UserError where its checksum is another."""
+    content = path.read_bytes()
+    try:
+        content = gzip.decompress(content) if path.suffix == ".gz" else content
+    except (EOFError, OSError, zlib.error) as error:
+        raise UserError(f"{path}: cannot be unpacked ({error}); delete it to have it downloaded again") from error
+    met = hashlib.sha256(content).hexdigest()
+    if met != sha256:
+        raise UserError(
+            f"{path}: truncated or altered (SHA-256 {met[:16]}… in place of {sha256[:16]}…); "
+            "delete it to have it downloaded again"
+        )
+    return content

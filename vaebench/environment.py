@@ -1,0 +1,59 @@
+"""What a result was made with: recorded beside every run, printed in every report."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = ("vaebench", "torch", "numpy", "pandas", "scipy", "scikit-learn", "snakemake", "mlflow")
+
+
+def describe() -> dict[str, str | None]:
+    """Versions, processor and the commit of the code, as plain strings."""
+    return {
+        "python": platform.python_version(),
+        **{package: _version(package) for package in PACKAGES},
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "git commit": git_commit(),
+    }
+
+
+def use_one_thread() -> None:
+    """Before torch is imported: one thread a process, and freed memory kept for the next step.
+
+    With one thread results do not depend on the number of cores, and runs scale over cores as processes.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def git_commit() -> str | None:
+    """The commit of this checkout, marked where files differ from it; None outside one."""
+    try:
+        return subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,84 @@
+"""A data set's images as the model sees them: one uint8 tensor a split, binarised as the specification says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaebench.datasets import SPLITS, Dataset
+from vaebench.stack import ALIGNMENT
+from vaebench.store import replacing
+from vaebench.streams import generator
+
+# Binarisation belongs to the data: it is drawn from this seed, never from a run's.
+DATA_SEED = 0
+
+
+@dataclass(frozen=True)
+class Images:
+    """Grey levels 0 … n_levels - 1 of the splits, uint8 [N, D]."""
+
+    levels: dict[str, Tensor]
+    n_levels: int
+    binarisation: str
+
+    def __getitem__(self, split: str) -> Tensor:
+        """A split's grey levels, binarised once: uint8 [N, D]. "dynamic" data are evaluated on one fixed draw."""
+        return self.at_epoch(split, 0)
+
+    def at_epoch(self, split: str, epoch: int) -> Tensor:
+        """A split's levels in an epoch of training; another draw in each where binarisation is "dynamic"."""
+        levels = self.levels[split]
+        match self.binarisation:
+            case "none":
+                return levels
+            case "threshold":
+                return (2 * levels.int() > self.n_levels - 1).to(torch.uint8)
+            case "static" | "dynamic":
+                index = epoch if self.binarisation == "dynamic" else 0
+                threshold = torch.randint(
+                    self.n_levels - 1,
+                    levels.shape,
+                    dtype=torch.uint8,
+                    generator=generator(DATA_SEED, f"binarise {split}", index),
+                )
+                return (levels > threshold).to(torch.uint8)
+        raise AssertionError(self.binarisation)
+
+    def as_pixels(self, levels: Tensor) -> Tensor:
+        """Levels -> pixel values in [0, 1], float32."""
+        return levels.float() / (self.n_levels - 1 if self.binarisation == "none" else 1)
+
+
+def save_dataset(dataset: Dataset, root: Path, path: Path) -> None:
+    """Load a data set from the data root and keep its splits in one file."""
+    arrays = {}
+    for name, split in dataset.load(root).items():
+        arrays[f"{name}_images"] = split.images
+        if split.labels is not None:
+            arrays[f"{name}_labels"] = split.labels
+    with replacing(path) as temporary:
+        np.savez(temporary, **arrays)
+
+
+def load_images(dataset: Dataset, binarisation: str, path: Path) -> Images:
+    with np.load(path) as arrays:
+        levels = {split: torch.from_numpy(arrays[f"{split}_images"]) for split in SPLITS}
+    return Images(levels, dataset.n_levels, binarisation)
+
+
+def blocks(n_images: int, size: int) -> Iterator[tuple[int, int]]:
+    """Start and end of consecutive pieces of at most `size` images."""
+    for start in range(0, n_images, size):
+        yield start, min(start + size, n_images)
+
+
+def padded(x: Tensor, size: int | None = None) -> Tensor:
+    """x: [B, ...] with rows of zeros added, up to `size` or to the next multiple of ALIGNMENT, so that stacked lanes align."""
+    n_missing = -len(x) % ALIGNMENT if size is None else size - len(x)
+    return torch.nn.functional.pad(x, (0, 0) * (x.dim() - 1) + (0, n_missing))

@@ -1,0 +1,134 @@
+"""The steps that need torch, as jobs: each reads files of the store and writes files of the store.
+
+A job does only what is missing: a run whose files were made with the same key is not made again, whatever its cohort looks
+like by now. So a new seed or variant trains and scores only what is new, and a job that was killed goes on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from vaebench import environment
+from vaebench.datasets import data_root
+from vaebench.errors import UserError
+from vaebench.evaluation import Evaluated, evaluate
+from vaebench.images import Images, load_images, save_dataset
+from vaebench.keys import evaluation_key, training_key
+from vaebench.metrics import compute_all, kl_spectrum
+from vaebench.specification import Cohort, Experiment, Run
+from vaebench.store import Results, RunFolder, made_by, read_json, replacing, write_json
+from vaebench.training import TrainedRun, train
+
+
+def prepare(experiment: Experiment, results: Results) -> None:
+    """Load the data set, downloading what is missing, and keep its splits."""
+    save_dataset(experiment.dataset, data_root(), results.dataset(experiment.dataset.kind))
+
+
+def train_cohort(
+    experiment: Experiment, cohort: Cohort, results: Results, device: str = "cpu", checkpoint_seconds: float = 60
+) -> None:
+    """Train the cohort's missing runs side by side and gather all histories of the cohort."""
+    folder = results.experiment(experiment.name)
+    files = folder.cohort(cohort.name)
+    missing = [run for run in cohort.runs if not made_by(folder.run(run.run_id).record, training_key(run))]
+    print(f"{cohort.name}: {len(missing)} of {len(cohort.runs)} runs to train", flush=True)
+    if missing:
+        made_with = environment.describe()
+        for trained in train(missing, _images(missing[0], results), files.checkpoint, checkpoint_seconds, device):
+            _save_trained(folder.run(trained.run.run_id), trained, made_with)
+        files.checkpoint.unlink(missing_ok=True)
+    histories = [pd.read_parquet(folder.run(run.run_id).history).assign(run_id=run.run_id) for run in cohort.runs]
+    _save_table(files.history, pd.concat(histories))
+
+
+def evaluate_cohort(experiment: Experiment, cohort: Cohort, results: Results, device: str = "cpu") -> None:
+    """Score the cohort's unscored runs on the test split and gather all scores of the cohort."""
+    folder = results.experiment(experiment.name)
+    n_samples = experiment.evaluation.n_samples
+    missing = [run for run in cohort.runs if not made_by(folder.run(run.run_id).evaluation, evaluation_key(run, n_samples))]
+    trained = [run for run in missing if read_json(folder.run(run.run_id).record)["diverged_epoch"] is None]
+    print(f"{cohort.name}: {len(trained)} of {len(cohort.runs)} runs to score", flush=True)
+    scored = {}
+    if trained:
+        states = [_load_weights(folder.run(run.run_id).weights) for run in trained]
+        evaluated = evaluate(trained, states, _images(trained[0], results), n_samples, device)
+        scored = dict(zip((run.run_id for run in trained), evaluated, strict=True))
+    for run in missing:
+        _save_evaluated(folder.run(run.run_id), run, n_samples, scored.get(run.run_id))
+    records = [read_json(folder.run(run.run_id).evaluation) for run in cohort.runs]
+    files = folder.cohort(cohort.name)
+    _save_table(files.metrics, _metric_rows(records))
+    _save_table(files.spectrum, _spectrum_rows(records))
+
+
+def _images(run: Run, results: Results) -> Images:
+    path = results.dataset(run.dataset.kind)
+    return load_images(run.dataset, run.binarisation, path)
+
+
+def _save_trained(folder: RunFolder, trained: TrainedRun, made_with: dict[str, str | None]) -> None:
+    run = trained.run
+    if trained.state is not None:
+        with replacing(folder.weights) as temporary:
+            save_file(trained.state, temporary)
+    _save_table(folder.history, trained.history)
+    record = {
+        "key": training_key(run),
+        "run_id": run.run_id,
+        "specification": run.model_dump(mode="json"),
+        "diverged_epoch": trained.diverged_epoch,
+        "environment": made_with,
+    }
+    write_json(folder.record, record)
+
+
+def _save_evaluated(folder: RunFolder, run: Run, n_samples: int, evaluated: Evaluated | None) -> None:
+    """Scores and pictures of a run; of one that diverged, the fact that there are none."""
+    record = {
+        "key": evaluation_key(run, n_samples),
+        "run_id": run.run_id,
+        "n_samples": n_samples,
+        "metrics": {},
+        "spectrum": [],
+    }
+    if evaluated is not None:
+        record["metrics"] = {name: estimate._asdict() for name, estimate in compute_all(evaluated.scores).items()}
+        record["spectrum"] = kl_spectrum(evaluated.scores).tolist()
+        with replacing(folder.pictures) as temporary:
+            np.savez(temporary, **vars(evaluated.pictures))
+    write_json(folder.evaluation, record)
+
+
+def _load_weights(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); delete {path.parent} and start the workflow again") from error
+
+
+def _metric_rows(records: list[dict]) -> pd.DataFrame:
+    rows = [
+        (record["run_id"], name, estimate["value"], estimate["standard_error"])
+        for record in records
+        for name, estimate in record["metrics"].items()
+    ]
+    columns = ["run_id", "metric", "value", "standard_error"]
+    return pd.DataFrame(rows, columns=columns).astype({"value": float, "standard_error": float})
+
+
+def _spectrum_rows(records: list[dict]) -> pd.DataFrame:
+    """KL by dimension; rank 1 is the largest of its run."""
+    rows = [(record["run_id"], rank, kl) for record in records for rank, kl in enumerate(record["spectrum"], start=1)]
+    return pd.DataFrame(rows, columns=["run_id", "rank", "kl"]).astype({"rank": int, "kl": float})
+
+
+def _save_table(path: Path, table: pd.DataFrame) -> None:
+    with replacing(path) as temporary:
+        table.to_parquet(temporary, index=False)

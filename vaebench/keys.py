@@ -1,0 +1,55 @@
+"""Keys: short strings that change exactly when a result is out of date.
+
+Every result is kept with the key of what it was made from: the settings that it depends on, and the fingerprint of the code.
+The workflow compares keys to decide which jobs to run, and jobs compare them to decide which runs are still to be made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from vaebench.fingerprint import fingerprint
+from vaebench.metrics import METRICS
+from vaebench.specification import Cohort, Experiment, Run
+
+
+def training_key(run: Run) -> str:
+    return _key(run.settings, fingerprint("training", run.definitions))
+
+
+def evaluation_key(run: Run, n_samples: int) -> str:
+    return _key(training_key(run), n_samples, fingerprint("evaluation", run.definitions | frozenset(METRICS)))
+
+
+def dataset_key(experiment: Experiment) -> str:
+    return _key(experiment.runs[0].settings["dataset"], fingerprint("datasets", experiment.runs[0].definitions))
+
+
+def cohort_training_key(cohort: Cohort) -> str:
+    return _key([(run.run_id, training_key(run)) for run in cohort.runs])
+
+
+def cohort_evaluation_key(experiment: Experiment, cohort: Cohort) -> str:
+    return _key([(run.run_id, evaluation_key(run, experiment.evaluation.n_samples)) for run in cohort.runs])
+
+
+def tables_key(experiment: Experiment) -> str:
+    return _key([run.run_id for run in experiment.runs], experiment.baseline, fingerprint("tables", frozenset(METRICS)))
+
+
+def figures_key(experiment: Experiment) -> str:
+    return _key(fingerprint("figures", frozenset(METRICS)))
+
+
+def report_key(experiment: Experiment) -> str:
+    return _key(experiment.model_dump(mode="json"), fingerprint("report", frozenset(METRICS)))
+
+
+def tracking_key(experiment: Experiment) -> str:
+    return _key(experiment.title, [run.run_id for run in experiment.runs], fingerprint("tracking", frozenset(METRICS)))
+
+
+def _key(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,63 @@
+"""Networks: the shapes that the encoder and the decoder can have.
+
+A network builds two plain `nn.Module`s. The encoder maps images [B, D] to [B, 2 Z], the means and the log-variances of
+q(z|x) side by side (two heads in one matrix product); the decoder maps z [B, Z] to the likelihood's parameters [B, P].
+
+torch is imported where it is used, so that an experiment file can be checked without it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from vaebench.registry import Registry, require
+
+if TYPE_CHECKING:
+    from torch import nn
+
+NETWORKS = Registry("network")
+
+
+class Network:
+    """Builds an encoder and a decoder of matching size; their starting weights come from torch's global generator."""
+
+    # Whether stacked lanes compute the same bits as a single one. Where not, a cohort runs its lanes one by one.
+    stackable: ClassVar[bool]
+
+    def encoder(self, n_pixels: int, latent_size: int) -> nn.Module:
+        """Module [B, n_pixels] -> [B, 2 latent_size]."""
+        raise NotImplementedError
+
+    def decoder(self, latent_size: int, n_outputs: int) -> nn.Module:
+        """Module [B, latent_size] -> [B, n_outputs]."""
+        raise NotImplementedError
+
+
+@NETWORKS.register
+@dataclass(frozen=True)
+class Mlp(Network):
+    """Fully connected layers with ReLU between them; `hidden` are the encoder's widths, the decoder mirrors them."""
+
+    kind: Literal["mlp"] = "mlp"
+    hidden: tuple[int, ...] = (128,)
+    stackable = True
+
+    def __post_init__(self):
+        require(all(width >= 1 for width in self.hidden), "hidden", list(self.hidden), "a list of widths of 1 or more")
+
+    def encoder(self, n_pixels: int, latent_size: int) -> nn.Module:
+        return _layers(n_pixels, *self.hidden, 2 * latent_size)
+
+    def decoder(self, latent_size: int, n_outputs: int) -> nn.Module:
+        return _layers(latent_size, *reversed(self.hidden), n_outputs)
+
+
+def _layers(*widths: int) -> nn.Module:
+    from torch import nn
+
+    layers: list[nn.Module] = []
+    for n_inputs, n_outputs in pairwise(widths):
+        layers += [nn.Linear(n_inputs, n_outputs), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers[:-1])

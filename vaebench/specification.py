@@ -1,0 +1,301 @@
+"""What is to be trained: experiment files, the runs that they expand to, and the cohorts that train together.
+
+An `Experiment` is one YAML file: a data set, default settings, named variants, a grid and seeds. A `Run` is one fully
+resolved point of it. Everything is validated before anything starts; mistakes in the file become one `UserError`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    PrivateAttr,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+
+from vaebench import experiment_file
+from vaebench.datasets import DATASETS
+from vaebench.errors import UserError
+from vaebench.experiment_file import Location, nearest
+from vaebench.likelihoods import LIKELIHOODS, Bernoulli
+from vaebench.networks import NETWORKS, Mlp
+from vaebench.registry import Registry
+from vaebench.schedules import SCHEDULES, Constant
+from vaebench.store import RESERVED_NAMES
+
+# The settings that are definitions, and where those are registered.
+REGISTRIES = {"dataset": DATASETS, "network": NETWORKS, "likelihood": LIKELIHOODS, "kl": SCHEDULES}
+
+_STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+_NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
+
+
+def _checked_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name: small letters, digits, '-' and '.' only, first a letter or digit")
+    return name
+
+
+def _choice(registry: Registry) -> Any:
+    """The type of a setting that is a definition: its bare name, or a mapping of its tag and its settings."""
+
+    def as_mapping(value: Any) -> Any:
+        if isinstance(value, str):
+            return {registry.tag: value}
+        if isinstance(value, dict):
+            return {key: tuple(item) if isinstance(item, list) else item for key, item in value.items()}
+        return value
+
+    definitions = tuple(registry.values())
+    for definition in definitions:
+        definition.__pydantic_config__ = _STRICT
+    choice = Annotated[Union[definitions], Field(discriminator=registry.tag)] if definitions[1:] else definitions[0]  # noqa: UP007
+    return Annotated[choice, BeforeValidator(as_mapping, json_schema_input_type=str | choice)]
+
+
+Name = Annotated[str, AfterValidator(_checked_name)]
+
+
+class Settings(BaseModel):
+    """What defaults, variants and the grid may set."""
+
+    model_config = _STRICT
+
+    network: _choice(NETWORKS) = Mlp()
+    latent_size: PositiveInt = 8
+    likelihood: _choice(LIKELIHOODS) = Bernoulli()
+    kl: _choice(SCHEDULES) = Constant()
+    binarisation: Literal["none", "threshold", "static", "dynamic"] = "none"
+    epochs: PositiveInt = 100
+    batch_size: PositiveInt = 128
+    learning_rate: PositiveFloat = 1e-3
+
+    def given(self) -> dict[str, Any]:
+        """The settings that were written down, without this class's defaults."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class Run(Settings):
+    """One fully resolved training run. Runs with equal settings are the same run, whatever their variants are called."""
+
+    variant: Name
+    dataset: _choice(DATASETS)
+    seed: NonNegativeInt
+
+    @model_validator(mode="after")
+    def _fits_its_data(self) -> Run:
+        n_images = self.dataset.sizes["train"]
+        if self.batch_size > n_images:
+            raise ValueError(
+                f"batch_size: {self.batch_size} is more than the {n_images} training images of {self.dataset.kind}"
+            )
+        if self.dataset.n_levels == 2 and self.binarisation != "none":
+            raise ValueError(f"binarisation: {self.dataset.kind} is binary as it is; allowed: none")
+        return self
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """All that determines the run's numbers, as plain data."""
+        return self.model_dump(mode="json", exclude={"variant"})
+
+    @cached_property
+    def run_id(self) -> str:
+        """A readable slug and a hash of the settings. The slug is for people: programs read the specification."""
+        return f"{self.variant}-z{self.latent_size}-s{self.seed}-{_hash(self.settings)}"
+
+    @property
+    def n_levels(self) -> int:
+        """Grey levels that the model sees: 2 on binary data."""
+        return self.dataset.n_levels if self.binarisation == "none" else 2
+
+    @property
+    def is_normalised(self) -> bool:
+        """False for a likelihood that is no probability of its data, such as Bernoulli on grey pixels."""
+        return self.likelihood.is_normalised_on(self.n_levels)
+
+    @property
+    def definitions(self) -> frozenset[str]:
+        """The names of the registered classes that the run uses."""
+        return frozenset(type(getattr(self, name)).__name__ for name in REGISTRIES)
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Runs whose tensors have the same shapes, trained and scored by one job; they differ in seed and KL schedule."""
+
+    name: str
+    runs: tuple[Run, ...]
+
+
+class Evaluation(BaseModel):
+    """How runs are scored: `n_samples` is the K of NLL_K, and the samples of z an image over which distortion is averaged."""
+
+    model_config = _STRICT
+
+    n_samples: PositiveInt = 100
+
+
+class Experiment(BaseModel):
+    """One experiment file."""
+
+    model_config = _STRICT
+
+    title: str
+    description: str = ""
+    dataset: _choice(DATASETS)
+    defaults: Settings = Settings()
+    seeds: PositiveInt = 5
+    grid: dict[str, list[Any]] | None = None
+    variants: Annotated[dict[Name, Settings], Field(min_length=1)]
+    baseline: str
+    evaluation: Evaluation = Evaluation()
+    lanes: PositiveInt = 25
+
+    _name: str = PrivateAttr(default="")
+
+    @property
+    def name(self) -> str:
+        """The file's name without its ending; results lie in the folder of that name."""
+        return self._name
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Experiment:
+        if self.baseline not in self.variants:
+            raise ValueError(f"baseline: {self.baseline!r} is no variant{nearest(self.baseline, self.variants)}")
+        self._check_grid()
+        self._check_duplicates()
+        return self
+
+    def _check_grid(self) -> None:
+        if self.grid is not None and not self.grid:
+            raise ValueError("grid: is empty; leave it out, or name a setting and its values")
+        for key, values in (self.grid or {}).items():
+            if key not in Settings.model_fields:
+                raise ValueError(f"grid.{key}: no such setting{nearest(key, Settings.model_fields)}")
+            if not values:
+                raise ValueError(f"grid.{key}: has no values")
+            if twice := [value for index, value in enumerate(values) if value in values[:index]]:
+                raise ValueError(f"grid.{key}: {twice[0]!r} stands twice")
+            if variants := [name for name, variant in self.variants.items() if key in variant.given()]:
+                raise ValueError(f"variants.{variants[0]}.{key}: is set by the grid too; set it in one place")
+
+    def _check_duplicates(self) -> None:
+        variants: dict[str, str] = {}
+        for run in self.runs:
+            other = variants.setdefault(_hash(run.settings), run.variant)
+            if other != run.variant:
+                raise ValueError(f"variants.{run.variant}: has the same settings as {other}")
+
+    @cached_property
+    def grid_keys(self) -> tuple[str, ...]:
+        return tuple(self.grid or {})
+
+    @cached_property
+    def runs(self) -> tuple[Run, ...]:
+        """Every run, in the order variant, grid, seed. Raises ValueError where a combination of settings does not fit."""
+        grid = self.grid or {}
+        points = [
+            _parse(Settings, dict(zip(grid, values, strict=True))).given() for values in itertools.product(*grid.values())
+        ]
+        runs = []
+        for variant, settings in self.variants.items():
+            for point in points:
+                merged = self.defaults.given() | settings.given() | point
+                for seed in range(self.seeds):
+                    runs.append(Run(variant=variant, dataset=self.dataset, seed=seed, **merged))
+        return tuple(runs)
+
+    @cached_property
+    def cohorts(self) -> tuple[Cohort, ...]:
+        """The runs by equal shapes, split evenly into cohorts of at most `lanes`, seed by seed."""
+        groups: dict[str, list[Run]] = {}
+        for run in sorted(self.runs, key=lambda run: run.seed):
+            shape = {key: value for key, value in run.settings.items() if key not in ("seed", "kl")}
+            groups.setdefault(_hash(shape), []).append(run)
+        cohorts = []
+        for shape_hash, runs in groups.items():
+            n_cohorts = math.ceil(len(runs) / self.lanes)
+            for index in range(n_cohorts):
+                name = f"{runs[0].likelihood.kind}-z{runs[0].latent_size}-{shape_hash}-{index}"
+                cohorts.append(
+                    Cohort(name, tuple(runs[index * len(runs) // n_cohorts : (index + 1) * len(runs) // n_cohorts]))
+                )
+        return tuple(cohorts)
+
+    def cohort(self, name: str) -> Cohort:
+        """Raises UserError for a name that the file does not expand to (any more)."""
+        for cohort in self.cohorts:
+            if cohort.name == name:
+                return cohort
+        raise UserError(
+            f"{self.name}: no cohort {name!r}; the experiment file has changed since the workflow was planned, start it again"
+        )
+
+
+def load(path: Path) -> Experiment:
+    """Read, validate and expand an experiment file. Raises UserError with a line for each mistake."""
+    if not _NAME.fullmatch(path.stem) or path.stem in RESERVED_NAMES:
+        raise UserError(
+            f"{path}: {path.stem!r} cannot name an experiment: small letters, digits, '-' and '.', none of {RESERVED_NAMES}"
+        )
+    content = experiment_file.read(path)
+    try:
+        experiment = _parse(Experiment, content)
+    except ValidationError as error:
+        raise UserError(experiment_file.describe(path, error, _allowed_at)) from error
+    experiment._name = path.stem
+    return experiment
+
+
+def _parse(model: type[BaseModel], content: dict[str, Any]) -> Any:
+    """By way of JSON: strict in its types, yet with mappings for definitions. What JSON cannot say becomes a string."""
+    return model.model_validate_json(json.dumps(content, default=str))
+
+
+def json_schema() -> dict[str, Any]:
+    """For editors: the JSON schema of experiment files."""
+    return TypeAdapter(Experiment).json_schema()
+
+
+def _hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def _allowed_at(location: Location) -> tuple[Location, Collection[str]]:
+    """Where a mistake is in the file (pydantic's location names the chosen definition too), and the keys or names allowed."""
+    shown = tuple(part for index, part in enumerate(location) if not _is_tag(location, index))
+    setting = next((part for part in location if part in REGISTRIES), None)
+    if setting is None:
+        section = {"defaults": Settings, "variants": Settings, "evaluation": Evaluation}.get(
+            location[0] if location[1:] else "", Experiment
+        )
+        return shown, list(section.model_fields)
+    registry = REGISTRIES[setting]
+    after = location[location.index(setting) + 1 :]
+    if not after:
+        return shown, list(registry)
+    definition = registry.get(after[0], next(iter(registry.values())))
+    return shown, [field.name for field in fields(definition)]
+
+
+def _is_tag(location: Location, index: int) -> bool:
+    return index > 0 and location[index] in REGISTRIES.get(location[index - 1], {})

@@ -1,0 +1,182 @@
+"""Every file name under results/, and how files there are written: whole or not at all.
+
+results/datasets/DATASET.npz                    splits as uint8 grey levels, made once
+results/NAME/runs/RUN_ID/run.json               a trained run: specification, state, environment
+                         weights.safetensors    its parameters
+                         history.parquet        a row an epoch
+                         evaluation.json        its scores
+                         pictures.npz           originals, reconstructions, samples
+results/NAME/cohorts/COHORT/checkpoint.safetensors   of a training job that has not ended
+                            history.parquet     the histories of all its runs
+                            metrics.parquet     run_id, metric, value, standard_error
+                            spectrum.parquet    run_id, rank, kl
+results/NAME/{runs,summary,comparisons}.csv …   tables, figures/, report.html
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# Folders of results/ that belong to no experiment.
+RESERVED_NAMES = ("datasets", "reference", "mlartifacts")
+
+
+@dataclass(frozen=True)
+class Results:
+    """The folder of all results; file names are given here and nowhere else."""
+
+    root: Path = Path("results")
+
+    def dataset(self, kind: str) -> Path:
+        return self.root / "datasets" / f"{kind}.npz"
+
+    def experiment(self, name: str) -> ExperimentFolder:
+        return ExperimentFolder(self.root / name)
+
+    @property
+    def mlflow_database(self) -> Path:
+        return self.root / "mlflow.db"
+
+    @property
+    def mlflow_artifacts(self) -> Path:
+        return self.root / "mlartifacts"
+
+
+@dataclass(frozen=True)
+class ExperimentFolder:
+    """results/NAME/."""
+
+    path: Path
+
+    def run(self, run_id: str) -> RunFolder:
+        return RunFolder(self.path / "runs" / run_id)
+
+    def cohort(self, name: str) -> CohortFolder:
+        return CohortFolder(self.path / "cohorts" / name)
+
+    def figure(self, name: str, suffix: str) -> Path:
+        return self.path / "figures" / f"{name}.{suffix}"
+
+    @property
+    def runs(self) -> Path:
+        return self.path / "runs.csv"
+
+    @property
+    def history(self) -> Path:
+        return self.path / "history.parquet"
+
+    @property
+    def spectrum(self) -> Path:
+        return self.path / "spectrum.parquet"
+
+    def summary(self, suffix: str) -> Path:
+        return self.path / f"summary.{suffix}"
+
+    @property
+    def comparisons(self) -> Path:
+        return self.path / "comparisons.csv"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def tracked(self) -> Path:
+        return self.path / "tracked.csv"
+
+    @property
+    def benchmarks(self) -> Path:
+        return self.path / "benchmarks"
+
+
+@dataclass(frozen=True)
+class CohortFolder:
+    """results/NAME/cohorts/COHORT/: what one training job and one evaluation job write."""
+
+    path: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def history(self) -> Path:
+        return self.path / "history.parquet"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.parquet"
+
+    @property
+    def spectrum(self) -> Path:
+        return self.path / "spectrum.parquet"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """results/NAME/runs/RUN_ID/.
+
+    `run.json` is written after the weights and the history, `evaluation.json` after the pictures: each vouches for the
+    files before it. Both hold the `key` of what made them, so that a job can tell what is still to be done.
+    """
+
+    path: Path
+
+    @property
+    def record(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def weights(self) -> Path:
+        return self.path / "weights.safetensors"
+
+    @property
+    def history(self) -> Path:
+        return self.path / "history.parquet"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.path / "evaluation.json"
+
+    @property
+    def pictures(self) -> Path:
+        return self.path / "pictures.npz"
+
+
+def made_by(path: Path, key: str) -> bool:
+    """Whether this JSON file exists and was written with this key."""
+    return path.exists() and read_json(path)["key"] == key
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_json(path: Path, content: Any) -> None:
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path to write to; when the block ends well it is flushed to disk and takes the place of `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The ending stays last, as libraries read the format from it.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

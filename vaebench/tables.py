@@ -1,0 +1,206 @@
+"""Tables: a row per run, a row per variant and grid point with intervals over seeds, comparisons paired by seed.
+
+Runs that diverged are rows of `runs.csv` without metrics; summaries count them and never average over them. Numbers in the
+unit of a likelihood are compared only between runs with the same measure on the same data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vaebench.metrics import METRICS, Metric
+from vaebench.specification import REGISTRIES, Experiment, Run
+from vaebench.statistics import mean_interval
+from vaebench.store import ExperimentFolder, Results, read_json, replacing, write_text
+
+
+@dataclass(frozen=True)
+class Tables:
+    """All tables of one experiment.
+
+    runs: a row a run; a column per setting, `measure`, `status` ("trained" or "diverged"), `diverged_epoch`, and for each
+        metric its value and `<metric>_standard_error` over test images.
+    summary: a row per variant and grid point; `n` seeds trained, `n_diverged`, and `<metric>`, `<metric>_low`, `<metric>_high`.
+    comparisons: a row per variant, grid point and metric: difference to the baseline, paired by seed, with its interval.
+    history: a row per run and epoch (`vaebench.training.HISTORY_COLUMNS`).
+    spectrum: `run_id`, `rank` (1 is the largest), `kl` in nats.
+    """
+
+    runs: pd.DataFrame
+    summary: pd.DataFrame
+    comparisons: pd.DataFrame
+    history: pd.DataFrame
+    spectrum: pd.DataFrame
+
+
+def aggregate(experiment: Experiment, results: Results) -> None:
+    """Gather the cohorts' files into the experiment's tables and write them."""
+    folder = results.experiment(experiment.name)
+    files = [folder.cohort(cohort.name) for cohort in experiment.cohorts]
+    history, metrics, spectrum = (
+        pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
+        for paths in zip(*((file.history, file.metrics, file.spectrum) for file in files), strict=True)
+    )
+    runs = runs_table(experiment, folder, metrics)
+    summary = summary_table(experiment, runs)
+    _save_csv(runs, folder.runs)
+    _save_csv(summary, folder.summary("csv"))
+    _save_csv(comparisons_table(experiment, runs), folder.comparisons)
+    shown = presented(experiment, summary)
+    write_text(folder.summary("md"), _markdown(shown))
+    write_text(folder.summary("tex"), _latex(experiment, shown))
+    for table, path in ((history, folder.history), (spectrum, folder.spectrum)):
+        with replacing(path) as temporary:
+            table.to_parquet(temporary, index=False)
+
+
+def load(folder: ExperimentFolder) -> Tables:
+    """The tables that `aggregate` wrote."""
+    return Tables(
+        runs=pd.read_csv(folder.runs),
+        summary=pd.read_csv(folder.summary("csv")),
+        comparisons=pd.read_csv(folder.comparisons),
+        history=pd.read_parquet(folder.history),
+        spectrum=pd.read_parquet(folder.spectrum),
+    )
+
+
+def group_keys(experiment: Experiment) -> list[str]:
+    """The columns that, with the variant, tell groups of seeds apart."""
+    return ["variant", "latent_size", *(key for key in experiment.grid_keys if key != "latent_size")]
+
+
+def runs_table(experiment: Experiment, folder: ExperimentFolder, metrics: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for run in experiment.runs:
+        diverged_epoch = read_json(folder.run(run.run_id).record)["diverged_epoch"]
+        rows.append(
+            {
+                "run_id": run.run_id,
+                "variant": run.variant,
+                **flat_settings(run),
+                "measure": measure(run),
+                "n_samples": experiment.evaluation.n_samples,
+                "status": "trained" if diverged_epoch is None else "diverged",
+                "diverged_epoch": diverged_epoch,
+            }
+        )
+    runs = pd.DataFrame(rows).astype({"diverged_epoch": "Int64"})
+    for name in METRICS:
+        of_metric = metrics[metrics.metric == name].set_index("run_id")
+        runs[name] = runs.run_id.map(of_metric.value)
+        if not of_metric.standard_error.isna().all():
+            runs[f"{name}_standard_error"] = runs.run_id.map(of_metric.standard_error)
+    return runs
+
+
+def flat_settings(run: Run) -> dict[str, Any]:
+    """A run's settings as columns: `likelihood`, `likelihood.sigma`, `latent_size` …; lists become "400 200"."""
+    columns = {}
+    for name, value in run.settings.items():
+        if name in REGISTRIES:
+            columns[name] = value[REGISTRIES[name].tag]
+            inner = {f"{name}.{key}": item for key, item in value.items() if key != REGISTRIES[name].tag}
+            columns |= {key: " ".join(map(str, item)) if isinstance(item, list) else item for key, item in inner.items()}
+        else:
+            columns[name] = value
+    return columns
+
+
+def measure(run: Run) -> str:
+    """What the run's log-likelihoods are: only runs with the same one share an axis or a ranking."""
+    return run.likelihood.measure if run.is_normalised else "not a density"
+
+
+def summary_table(experiment: Experiment, runs: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    keys = group_keys(experiment)
+    for values, group in runs.groupby(keys, sort=False):
+        trained = group[group.status == "trained"]
+        row = dict(zip(keys, values, strict=True))
+        row |= {"measure": group.measure.iloc[0], "n": len(trained), "n_diverged": len(group) - len(trained)}
+        for name in METRICS:
+            interval = mean_interval(trained[name].to_numpy())
+            row |= {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def comparisons_table(experiment: Experiment, runs: pd.DataFrame) -> pd.DataFrame:
+    """Variant minus baseline at the same grid point, over the seeds that both trained."""
+    keys = group_keys(experiment)
+    groups = {values: group.set_index("seed") for values, group in runs[runs.status == "trained"].groupby(keys, sort=False)}
+    rows = []
+    for values, group in groups.items():
+        baseline = groups.get((experiment.baseline, *values[1:]))
+        if values[0] == experiment.baseline or baseline is None:
+            continue
+        for metric in METRICS.values():
+            rows.append(dict(zip(keys, values, strict=True)) | _compare(metric, group, baseline))
+    columns = [*keys, "metric", "baseline", "comparable", "difference", "low", "high", "n"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _compare(metric: Metric, group: pd.DataFrame, baseline: pd.DataFrame) -> dict[Hashable, Any]:
+    comparable = not metric.per_likelihood or _same_measure(group, baseline)
+    row = {"metric": metric.name, "baseline": baseline.variant.iloc[0], "comparable": comparable}
+    if comparable:
+        interval = mean_interval((group[metric.name] - baseline[metric.name]).dropna().to_numpy())
+        row |= {"difference": interval.mean, "low": interval.low, "high": interval.high, "n": interval.n}
+    return row
+
+
+def _same_measure(group: pd.DataFrame, baseline: pd.DataFrame) -> bool:
+    columns = ["measure", "binarisation"]
+    return bool((group[columns].iloc[0] == baseline[columns].iloc[0]).all())
+
+
+def presented(experiment: Experiment, summary: pd.DataFrame) -> pd.DataFrame:
+    """The summary as people read it: "mean [low, high]", with units and directions in the header."""
+    shown = summary[group_keys(experiment)].rename(columns=lambda key: key.replace("_", " "))
+    shown["seeds"] = [
+        f"{row.n} (+{row.n_diverged} diverged)" if row.n_diverged else str(row.n) for row in summary.itertuples()
+    ]
+    for metric in METRICS.values():
+        columns = summary[[metric.name, f"{metric.name}_low", f"{metric.name}_high"]].to_numpy()
+        shown[heading(metric, experiment)] = [format_interval(*values) for values in columns]
+    return shown
+
+
+def heading(metric: Metric, experiment: Experiment) -> str:
+    """A metric's column title, such as "NLL (K = 100) [nats] ↓"."""
+    samples = f" (K = {experiment.evaluation.n_samples})" if metric.name == "nll" else ""
+    return f"{metric.label}{samples} [{metric.unit}] {metric.arrow}".strip()
+
+
+def format_interval(mean: float, low: float, high: float) -> str:
+    """ "−24.21 [−24.30, −24.12]"; the mean alone where there is no interval, a dash where there is no mean."""
+    if np.isnan(mean):
+        return "–"
+    text = f"{mean:.2f}" if np.isnan(low) else f"{mean:.2f} [{low:.2f}, {high:.2f}]"
+    return text.replace("-", "−")
+
+
+def _markdown(shown: pd.DataFrame) -> str:
+    lines = [shown.columns, ["---"] * len(shown.columns), *shown.astype(str).to_numpy()]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
+
+
+def _latex(experiment: Experiment, shown: pd.DataFrame) -> str:
+    """A booktabs table; every number beside its interval over seeds."""
+    note = f"% {experiment.name}: mean and 95 % bootstrap interval over seeds. Needs the package booktabs.\n"
+    symbols = {"−": "$-$", "↑": r"$\uparrow$", "↓": r"$\downarrow$"}
+    body = shown.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1).to_latex(hrules=True)
+    for symbol, latex in symbols.items():
+        body = body.replace(symbol, latex)
+    return note + body
+
+
+def _save_csv(table: pd.DataFrame, path) -> None:
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False)
