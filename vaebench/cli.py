@@ -7,6 +7,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from vaebench.datasets import DATASETS
 from vaebench.environment import use_one_thread
 from vaebench.errors import UserError
 from vaebench.specification import Experiment, load
@@ -36,16 +37,17 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument(
             "experiment", type=Path, metavar="FILE", help="an experiment file, such as experiments/digits.yaml"
         )
-        added.add_argument(
-            "--results", type=lambda path: Results(Path(path)), default=Results(), metavar="FOLDER", help="default: results"
-        )
+        _add_results(added)
         if cohort:
             added.add_argument("--cohort", required=True, metavar="NAME", help="one of those that `check` lists")
             added.add_argument("--device", default="cpu", help="default: cpu")
         return added
 
     verb("check", _check, "validate an experiment file and say what it would train")
-    verb("prepare", _prepare, "load the data set, downloading what is missing, and keep its splits")
+    prepare = verbs.add_parser("prepare", help="load a data set, downloading what is missing, and keep its splits")
+    prepare.add_argument("dataset", choices=DATASETS)
+    _add_results(prepare)
+    prepare.set_defaults(step=_prepare)
     train = verb("train", _train, "train one cohort, from its checkpoint if there is one", cohort=True)
     train.add_argument("--checkpoint-seconds", type=float, default=60, metavar="S", help="between checkpoints; default: 60")
     verb("evaluate", _evaluate, "score one trained cohort on the test split", cohort=True)
@@ -54,6 +56,12 @@ def _parser() -> argparse.ArgumentParser:
     verb("report", _step("report", "write"), "write report.html from tables and figures")
     verb("track", _step("tracking", "track"), "mirror the runs to MLflow")
     return parser
+
+
+def _add_results(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--results", type=lambda path: Results(Path(path)), default=Results(), metavar="FOLDER", help="default: results"
+    )
 
 
 def _step(module: str, function: str):
@@ -73,10 +81,9 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _prepare(options: argparse.Namespace) -> None:
-    experiment = _load(options)
     from vaebench import jobs
 
-    jobs.prepare(experiment, options.results)
+    jobs.prepare(DATASETS[options.dataset](), options.results)
 
 
 def _train(options: argparse.Namespace) -> None:

@@ -110,8 +110,8 @@ class _TorchvisionDataset(Dataset):
             source(root, download=True)
         except (OSError, RuntimeError) as error:
             raise UserError(
-                f"{self.kind}: could not download {', '.join(missing)} into {folder} ({error}); put them there, unpacked or "
-                f"as .gz, from {' or '.join(source.mirrors)}, or set VAEBENCH_DATA to a folder that has them"
+                f"{self.kind}: could not download {', '.join(missing)} into {folder} ({error}); put them there, as "
+                f"they are or as .gz, from {' or '.join(source.mirrors)}, or set VAEBENCH_DATA to a folder that has them"
             ) from error
 
 

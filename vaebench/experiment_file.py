@@ -1,4 +1,4 @@
-"""Reading an experiment file, and saying what is wrong with one: file, key, value met, what is allowed, nearest spelling."""
+"""Reading an experiment file, and saying what is wrong with one: file, key, value met, what is allowed."""
 
 from __future__ import annotations
 

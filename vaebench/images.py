@@ -79,6 +79,6 @@ def blocks(n_images: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def padded(x: Tensor, size: int | None = None) -> Tensor:
-    """x: [B, ...] with rows of zeros added, up to `size` or to the next multiple of ALIGNMENT, so that stacked lanes align."""
+    """x: [B, ...] with rows of zeros added, up to `size` or to a multiple of ALIGNMENT, so that stacked lanes align."""
     n_missing = -len(x) % ALIGNMENT if size is None else size - len(x)
     return torch.nn.functional.pad(x, (0, 0) * (x.dim() - 1) + (0, n_missing))

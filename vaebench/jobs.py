@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from vaebench import environment
-from vaebench.datasets import data_root
+from vaebench.datasets import Dataset, data_root
 from vaebench.errors import UserError
 from vaebench.evaluation import Evaluated, evaluate
 from vaebench.images import Images, load_images, save_dataset
@@ -26,9 +26,9 @@ from vaebench.store import Results, RunFolder, made_by, read_json, replacing, wr
 from vaebench.training import TrainedRun, train
 
 
-def prepare(experiment: Experiment, results: Results) -> None:
-    """Load the data set, downloading what is missing, and keep its splits."""
-    save_dataset(experiment.dataset, data_root(), results.dataset(experiment.dataset.kind))
+def prepare(dataset: Dataset, results: Results) -> None:
+    """Load a data set, downloading what is missing, and keep its splits."""
+    save_dataset(dataset, data_root(), results.dataset(dataset.kind))
 
 
 def train_cohort(

@@ -1,7 +1,7 @@
 """Keys: short strings that change exactly when a result is out of date.
 
-Every result is kept with the key of what it was made from: the settings that it depends on, and the fingerprint of the code.
-The workflow compares keys to decide which jobs to run, and jobs compare them to decide which runs are still to be made.
+Every result is kept with the key of what it was made from: the settings that it depends on and the code's fingerprint. The
+workflow compares keys to decide which jobs to run, and jobs compare them to decide which runs are still to be made.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import json
 from typing import Any
 
+from vaebench.datasets import DATASETS
 from vaebench.fingerprint import fingerprint
 from vaebench.metrics import METRICS
 from vaebench.specification import Cohort, Experiment, Run
@@ -23,8 +24,8 @@ def evaluation_key(run: Run, n_samples: int) -> str:
     return _key(training_key(run), n_samples, fingerprint("evaluation", run.definitions | frozenset(METRICS)))
 
 
-def dataset_key(experiment: Experiment) -> str:
-    return _key(experiment.runs[0].settings["dataset"], fingerprint("datasets", experiment.runs[0].definitions))
+def dataset_key(kind: str) -> str:
+    return _key(kind, fingerprint("datasets", frozenset([DATASETS[kind].__name__])))
 
 
 def cohort_training_key(cohort: Cohort) -> str:

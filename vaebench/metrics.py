@@ -130,7 +130,7 @@ def distortion(scores: Scores) -> Estimate:
     unit="nats",
     better="lower",
     per_likelihood=True,
-    definition="−E log (1/K Σ_k p(x|z_k) p(z_k) / q(z_k|x)): the importance-sampled bound on −log p(x); K stands beside it.",
+    definition="−E log (1/K Σ_k p(x|z_k) p(z_k) / q(z_k|x)), an importance-sampled bound on −log p(x); K stands beside it.",
     reference="Burda et al. 2016",
 )
 def nll(scores: Scores) -> Estimate:

@@ -89,5 +89,3 @@ def importance_log_weights(model: VAE, x: Tensor, noise: Tensor) -> tuple[Tensor
     parameters = model.decode(posterior.sample(noise).flatten(0, 1)).unflatten(0, noise.shape[:2])
     log_likelihood = model.likelihood.log_prob(parameters, x)
     return log_likelihood, log_likelihood + posterior.log_prior_ratio(noise)
-
-

@@ -95,7 +95,7 @@ class Settings(BaseModel):
 
 
 class Run(Settings):
-    """One fully resolved training run. Runs with equal settings are the same run, whatever their variants are called."""
+    """One fully resolved training run. No two variants of an experiment have equal settings."""
 
     variant: Name
     dataset: _choice(DATASETS)
@@ -147,7 +147,7 @@ class Cohort:
 
 
 class Evaluation(BaseModel):
-    """How runs are scored: `n_samples` is the K of NLL_K, and the samples of z an image over which distortion is averaged."""
+    """How runs are scored: `n_samples` samples of z an image, the K of NLL_K, over which distortion is averaged too."""
 
     model_config = _STRICT
 
@@ -247,7 +247,7 @@ class Experiment(BaseModel):
             if cohort.name == name:
                 return cohort
         raise UserError(
-            f"{self.name}: no cohort {name!r}; the experiment file has changed since the workflow was planned, start it again"
+            f"{self.name}: no cohort {name!r}; if the experiment file has changed since the workflow was started, start it again"
         )
 
 
@@ -281,7 +281,7 @@ def _hash(content: Any) -> str:
 
 
 def _allowed_at(location: Location) -> tuple[Location, Collection[str]]:
-    """Where a mistake is in the file (pydantic's location names the chosen definition too), and the keys or names allowed."""
+    """Where a mistake is in the file (pydantic's location names the definition too), and the keys or names allowed."""
     shown = tuple(part for index, part in enumerate(location) if not _is_tag(location, index))
     setting = next((part for part in location if part in REGISTRIES), None)
     if setting is None:

@@ -2,10 +2,11 @@
 
 A cohort keeps the parameters of its L lanes as rows of one matrix [L, P] and computes all lanes at once under `vmap`.
 
-The bit contract: a lane's numbers are the same whatever stands beside it. Vectorised kernels treat the last elements of an
-array (those that fill no whole vector) by other instructions than the rest, so a lane is only safe where its slice of every
-stacked tensor begins and ends on such a boundary: rows are padded to `ALIGNMENT` numbers and batches are multiples of it.
-Where a batch is not, or the network says that it is not `stackable`, lanes are computed one after another, each alone.
+The bit contract: a lane's numbers are the same whatever stands beside it. Vectorised kernels and matrix products treat the
+first and last elements of an array by other instructions than the rest, depending on its address, so stacked lanes are safe
+only where each lane's slice of every tensor begins and ends on a boundary: rows are padded to it, batches and weight
+matrices must be multiples of it. Where they are not, or where the network says that it is not `stackable`, lanes are
+computed one after another, each alone.
 """
 
 from __future__ import annotations
@@ -20,21 +21,26 @@ from torch.utils import _pytree as pytree
 
 from vaebench.model import VAE
 
-# Numbers of 4 bytes: two AVX-512 vectors, the widest step of torch's CPU kernels.
+# In numbers of 4 bytes. Elementwise kernels step by two vectors at a time, of up to 64 bytes; matrix products look at the
+# addresses of single vectors.
 ALIGNMENT = 32
+VECTOR = 16
 
 
 class Stack:
     """L models of the same shapes as lanes of one stack.
 
     `rows: [L, P]` holds all parameters and `parameters` names views into it, so an optimiser may change the rows in place.
-    With `stacked=False` lanes are computed one by one: slower, and the same bits for any network and batch size.
+    Lanes are computed all at once where that is safe, else one by one; `batch_size` is that of all arguments of `map`.
     """
 
-    def __init__(self, models: Sequence[VAE], stacked: bool = True):
+    def __init__(self, models: Sequence[VAE], stackable: bool, batch_size: int = ALIGNMENT):
         self.model = models[0]
-        self.stacked = stacked
         self._shapes = {name: parameter.shape for name, parameter in self.model.named_parameters()}
+        matrices = [shape for shape in self._shapes.values() if len(shape) > 1]
+        # A product with a single row or column is computed in another way when it stands alone.
+        aligned = all(shape.numel() % VECTOR == 0 and min(shape) > 1 for shape in matrices)
+        self.is_stacked = stackable and aligned and batch_size % ALIGNMENT == 0
         rows = [torch.cat([parameter.detach().flatten() for parameter in model.parameters()]) for model in models]
         padding = -rows[0].numel() % ALIGNMENT
         self._place(torch.nn.functional.pad(torch.stack(rows), (0, padding)))
@@ -70,7 +76,7 @@ class Stack:
         lanes: arguments of which each lane gets its own slice, [L, ...]. shared: arguments that are the same for all.
         """
         shared = shared or {}
-        if not self.stacked:
+        if not self.is_stacked:
             results = []
             for lane in range(len(self)):
                 parameters = {name: parameter[lane] for name, parameter in self.parameters.items()}

@@ -25,7 +25,8 @@ class Tables:
 
     runs: a row a run; a column per setting, `measure`, `status` ("trained" or "diverged"), `diverged_epoch`, and for each
         metric its value and `<metric>_standard_error` over test images.
-    summary: a row per variant and grid point; `n` seeds trained, `n_diverged`, and `<metric>`, `<metric>_low`, `<metric>_high`.
+    summary: a row per variant and grid point; `likelihood` in words, `measure`, `n` seeds trained, `n_diverged`, and
+        `<metric>`, `<metric>_low`, `<metric>_high`.
     comparisons: a row per variant, grid point and metric: difference to the baseline, paired by seed, with its interval.
     history: a row per run and epoch (`vaebench.training.HISTORY_COLUMNS`).
     spectrum: `run_id`, `rank` (1 is the largest), `kl` in nats.
@@ -117,13 +118,22 @@ def measure(run: Run) -> str:
     return run.likelihood.measure if run.is_normalised else "not a density"
 
 
+def likelihood_label(run: Run) -> str:
+    """The likelihood with its settings, such as "gaussian, sigma 0.5"; says so where it is no density of its data."""
+    settings = {key: value for key, value in run.settings["likelihood"].items() if key != "kind"}
+    words = [run.likelihood.kind, *(f"{key} {value:g}" for key, value in settings.items())]
+    return ", ".join(words if run.is_normalised else [*words, "not a density"])
+
+
 def summary_table(experiment: Experiment, runs: pd.DataFrame) -> pd.DataFrame:
     rows = []
     keys = group_keys(experiment)
+    labels = {run.run_id: likelihood_label(run) for run in experiment.runs}
     for values, group in runs.groupby(keys, sort=False):
         trained = group[group.status == "trained"]
         row = dict(zip(keys, values, strict=True))
-        row |= {"measure": group.measure.iloc[0], "n": len(trained), "n_diverged": len(group) - len(trained)}
+        row |= {"likelihood": labels[group.run_id.iloc[0]], "measure": group.measure.iloc[0]}
+        row |= {"n": len(trained), "n_diverged": len(group) - len(trained)}
         for name in METRICS:
             interval = mean_interval(trained[name].to_numpy())
             row |= {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
@@ -162,7 +172,7 @@ def _same_measure(group: pd.DataFrame, baseline: pd.DataFrame) -> bool:
 
 def presented(experiment: Experiment, summary: pd.DataFrame) -> pd.DataFrame:
     """The summary as people read it: "mean [low, high]", with units and directions in the header."""
-    shown = summary[group_keys(experiment)].rename(columns=lambda key: key.replace("_", " "))
+    shown = summary[[*group_keys(experiment), "likelihood"]].rename(columns=lambda key: key.replace("_", " "))
     shown["seeds"] = [
         f"{row.n} (+{row.n_diverged} diverged)" if row.n_diverged else str(row.n) for row in summary.itertuples()
     ]

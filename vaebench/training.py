@@ -23,7 +23,7 @@ from vaebench.images import Images, blocks, padded
 from vaebench.metrics import count_active
 from vaebench.model import VAE, build
 from vaebench.specification import Run
-from vaebench.stack import ALIGNMENT, Stack
+from vaebench.stack import Stack
 from vaebench.store import replacing
 from vaebench.streams import generator
 
@@ -91,8 +91,7 @@ class Training:
         self.diverged: dict[int, int] = {}
         self.history: list[list[float]] = []
         models = [build(run.network, run.likelihood, run.dataset.n_pixels, run.latent_size, run.seed) for run in runs]
-        stacked = first.network.stackable and first.batch_size % ALIGNMENT == 0
-        self.stack = Stack([model.to(device) for model in models], stacked)
+        self.stack = Stack([model.to(device) for model in models], first.network.stackable, first.batch_size)
         self._optimise(self.stack.rows)
 
     def _optimise(self, rows: Tensor, state: dict[str, Tensor] | None = None) -> None:

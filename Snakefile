@@ -1,0 +1,176 @@
+"""The workflow: prepare a data set, train and score cohorts of runs, then tables, figures, report and MLflow.
+
+snakemake --cores 4                                the main job, experiments/digits.yaml
+snakemake --cores 4 --config experiment=mnist      everything of another file of experiments/
+snakemake --cores 4 results/mnist/report.html      only up to its report
+"""
+
+import sys
+
+sys.path.insert(0, workflow.basedir)
+
+from vaebench import keys, stages
+from vaebench.figures import FIGURES
+
+experiment = stages.experiment
+device = config.get("device", "cpu")
+
+
+wildcard_constraints:
+    experiment=r"[^/]+",
+    dataset=r"[^/]+",
+    cohort=r"[^/]+",
+
+
+onsuccess:
+    print(stages.closing_words())
+
+
+rule all:
+    default_target: True
+    input:
+        "results/{}/report.html".format(config.get("experiment", "digits")),
+        "results/{}/tracked.csv".format(config.get("experiment", "digits")),
+
+
+rule prepare:
+    output:
+        "results/datasets/{dataset}.npz",
+    params:
+        key=lambda wildcards: keys.dataset_key(wildcards.dataset),
+    log:
+        "results/datasets/{dataset}.log",
+    shell:
+        "python -m vaebench prepare {wildcards.dataset} > {log} 2>&1"
+
+
+rule train:
+    input:
+        lambda wildcards: stages.dataset_file(wildcards.experiment),
+    output:
+        "results/{experiment}/cohorts/{cohort}/history.parquet",
+    params:
+        key=lambda wildcards: keys.cohort_training_key(
+            experiment(wildcards.experiment).cohort(wildcards.cohort)
+        ),
+        device=device,
+    log:
+        "results/{experiment}/logs/train/{cohort}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/train/{cohort}.tsv"
+    threads: 1
+    resources:
+        gpu=int(device != "cpu"),
+    shell:
+        "python -m vaebench train experiments/{wildcards.experiment}.yaml"
+        " --cohort {wildcards.cohort} --device {params.device} > {log} 2>&1"
+
+
+rule evaluate:
+    input:
+        lambda wildcards: stages.dataset_file(wildcards.experiment),
+        "results/{experiment}/cohorts/{cohort}/history.parquet",
+    output:
+        "results/{experiment}/cohorts/{cohort}/metrics.parquet",
+        "results/{experiment}/cohorts/{cohort}/spectrum.parquet",
+    params:
+        key=lambda wildcards: keys.cohort_evaluation_key(
+            experiment(wildcards.experiment),
+            experiment(wildcards.experiment).cohort(wildcards.cohort),
+        ),
+        device=device,
+    log:
+        "results/{experiment}/logs/evaluate/{cohort}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/evaluate/{cohort}.tsv"
+    threads: 1
+    resources:
+        gpu=int(device != "cpu"),
+    shell:
+        "python -m vaebench evaluate experiments/{wildcards.experiment}.yaml"
+        " --cohort {wildcards.cohort} --device {params.device} > {log} 2>&1"
+
+
+rule aggregate:
+    input:
+        lambda wildcards: stages.cohort_files(wildcards.experiment),
+    output:
+        "results/{experiment}/runs.csv",
+        "results/{experiment}/comparisons.csv",
+        "results/{experiment}/history.parquet",
+        "results/{experiment}/spectrum.parquet",
+        "results/{experiment}/summary.tex",
+        "results/{experiment}/summary.md",
+        summary=report(
+            "results/{experiment}/summary.csv",
+            category="{experiment}",
+            caption="vaebench/captions/summary.rst",
+            labels={"shows": "Summary over seeds"},
+        ),
+    params:
+        key=lambda wildcards: keys.tables_key(experiment(wildcards.experiment)),
+    log:
+        "results/{experiment}/logs/aggregate.log",
+    benchmark:
+        "results/{experiment}/benchmarks/aggregate.tsv"
+    shell:
+        "python -m vaebench aggregate experiments/{wildcards.experiment}.yaml > {log} 2>&1"
+
+
+rule draw:
+    input:
+        rules.aggregate.output,
+    output:
+        report(
+            directory("results/{experiment}/figures"),
+            patterns=["{figure}.svg"],
+            category="{experiment}",
+            caption="vaebench/captions/figure.rst",
+            labels={"shows": "{figure}"},
+        ),
+    params:
+        key=lambda wildcards: keys.figures_key(experiment(wildcards.experiment)),
+        captions={name: figure.caption for name, figure in FIGURES.items()},
+    log:
+        "results/{experiment}/logs/draw.log",
+    benchmark:
+        "results/{experiment}/benchmarks/draw.tsv"
+    shell:
+        "python -m vaebench draw experiments/{wildcards.experiment}.yaml > {log} 2>&1"
+
+
+rule report:
+    input:
+        rules.aggregate.output,
+        rules.draw.output,
+    output:
+        report(
+            "results/{experiment}/report.html",
+            category="{experiment}",
+            caption="vaebench/captions/report.rst",
+            labels={"shows": "Report"},
+        ),
+    params:
+        key=lambda wildcards: keys.report_key(experiment(wildcards.experiment)),
+    log:
+        "results/{experiment}/logs/report.log",
+    benchmark:
+        "results/{experiment}/benchmarks/report.tsv"
+    shell:
+        "python -m vaebench report experiments/{wildcards.experiment}.yaml > {log} 2>&1"
+
+
+rule track:
+    input:
+        rules.aggregate.output,
+        rules.draw.output,
+    output:
+        "results/{experiment}/tracked.csv",
+    params:
+        key=lambda wildcards: keys.tracking_key(experiment(wildcards.experiment)),
+    log:
+        "results/{experiment}/logs/track.log",
+    benchmark:
+        "results/{experiment}/benchmarks/track.tsv"
+    shell:
+        "python -m vaebench track experiments/{wildcards.experiment}.yaml > {log} 2>&1"

@@ -1,0 +1,58 @@
+"""Fixtures: a small experiment on the real digits, and results in a temporary folder."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from vaebench import specification
+from vaebench.datasets import Digits
+from vaebench.images import Images, load_images, save_dataset
+from vaebench.specification import Experiment
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory) -> Images:
+    path = tmp_path_factory.mktemp("datasets") / "digits.npz"
+    save_dataset(Digits(), Path("data"), path)
+    return load_images(Digits(), "none", path)
+
+
+@pytest.fixture
+def write_experiment(tmp_path):
+    """Write an experiment file, by default a tiny one on digits, with some keys replaced; gives its path."""
+
+    def write(name: str = "tiny", **changes) -> Path:
+        content = {
+            "title": "A tiny experiment",
+            "dataset": "digits",
+            "defaults": {"network": {"kind": "mlp", "hidden": [16]}, "latent_size": 3, "epochs": 3, "batch_size": 128},
+            "seeds": 2,
+            "variants": {"bce": {"likelihood": "bernoulli"}, "mse": {"likelihood": {"kind": "gaussian", "sigma": 0.5}}},
+            "baseline": "bce",
+            "evaluation": {"n_samples": 4},
+        }
+        content = {key: value for key, value in (content | changes).items() if value is not None}
+        path = tmp_path / "experiments" / f"{name}.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(yaml.safe_dump(content, allow_unicode=True, sort_keys=False), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def make_experiment(write_experiment):
+    """The same, loaded."""
+
+    def make(name: str = "tiny", **changes) -> Experiment:
+        return specification.load(write_experiment(name, **changes))
+
+    return make
