@@ -13,6 +13,8 @@ from vaebench import keys, stages
 from vaebench.figures import FIGURES
 
 experiment = stages.experiment
+main_experiment = config.get("experiment", "digits")
+stages.load_requested(sys.argv, main_experiment)
 device = config.get("device", "cpu")
 
 
@@ -29,17 +31,19 @@ onsuccess:
 rule all:
     default_target: True
     input:
-        "results/{}/report.html".format(config.get("experiment", "digits")),
-        "results/{}/tracked.csv".format(config.get("experiment", "digits")),
+        f"results/{main_experiment}/report.html",
+        f"results/{main_experiment}/tracked.csv",
 
 
 rule prepare:
     output:
         "results/datasets/{dataset}.npz",
-    params:
-        key=lambda wildcards: keys.dataset_key(wildcards.dataset),
     log:
         "results/datasets/{dataset}.log",
+    conda:
+        "environment.yml"
+    params:
+        key=lambda wildcards: keys.dataset_key(wildcards.dataset),
     shell:
         "python -m vaebench prepare {wildcards.dataset} > {log} 2>&1"
 
@@ -49,18 +53,20 @@ rule train:
         lambda wildcards: stages.dataset_file(wildcards.experiment),
     output:
         "results/{experiment}/cohorts/{cohort}/history.parquet",
+    log:
+        "results/{experiment}/logs/train/{cohort}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/train/{cohort}.tsv"
+    conda:
+        "environment.yml"
+    threads: 1
+    resources:
+        gpu=int(device != "cpu"),
     params:
         key=lambda wildcards: keys.cohort_training_key(
             experiment(wildcards.experiment).cohort(wildcards.cohort)
         ),
         device=device,
-    log:
-        "results/{experiment}/logs/train/{cohort}.log",
-    benchmark:
-        "results/{experiment}/benchmarks/train/{cohort}.tsv"
-    threads: 1
-    resources:
-        gpu=int(device != "cpu"),
     shell:
         "python -m vaebench train experiments/{wildcards.experiment}.yaml"
         " --cohort {wildcards.cohort} --device {params.device} > {log} 2>&1"
@@ -73,19 +79,21 @@ rule evaluate:
     output:
         "results/{experiment}/cohorts/{cohort}/metrics.parquet",
         "results/{experiment}/cohorts/{cohort}/spectrum.parquet",
+    log:
+        "results/{experiment}/logs/evaluate/{cohort}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/evaluate/{cohort}.tsv"
+    conda:
+        "environment.yml"
+    threads: 1
+    resources:
+        gpu=int(device != "cpu"),
     params:
         key=lambda wildcards: keys.cohort_evaluation_key(
             experiment(wildcards.experiment),
             experiment(wildcards.experiment).cohort(wildcards.cohort),
         ),
         device=device,
-    log:
-        "results/{experiment}/logs/evaluate/{cohort}.log",
-    benchmark:
-        "results/{experiment}/benchmarks/evaluate/{cohort}.tsv"
-    threads: 1
-    resources:
-        gpu=int(device != "cpu"),
     shell:
         "python -m vaebench evaluate experiments/{wildcards.experiment}.yaml"
         " --cohort {wildcards.cohort} --device {params.device} > {log} 2>&1"
@@ -107,12 +115,14 @@ rule aggregate:
             caption="vaebench/captions/summary.rst",
             labels={"shows": "Summary over seeds"},
         ),
-    params:
-        key=lambda wildcards: keys.tables_key(experiment(wildcards.experiment)),
     log:
         "results/{experiment}/logs/aggregate.log",
     benchmark:
         "results/{experiment}/benchmarks/aggregate.tsv"
+    conda:
+        "environment.yml"
+    params:
+        key=lambda wildcards: keys.tables_key(experiment(wildcards.experiment)),
     shell:
         "python -m vaebench aggregate experiments/{wildcards.experiment}.yaml > {log} 2>&1"
 
@@ -128,13 +138,15 @@ rule draw:
             caption="vaebench/captions/figure.rst",
             labels={"shows": "{figure}"},
         ),
-    params:
-        key=lambda wildcards: keys.figures_key(experiment(wildcards.experiment)),
-        captions={name: figure.caption for name, figure in FIGURES.items()},
     log:
         "results/{experiment}/logs/draw.log",
     benchmark:
         "results/{experiment}/benchmarks/draw.tsv"
+    conda:
+        "environment.yml"
+    params:
+        key=lambda wildcards: keys.figures_key(experiment(wildcards.experiment)),
+        captions={name: figure.caption for name, figure in FIGURES.items()},
     shell:
         "python -m vaebench draw experiments/{wildcards.experiment}.yaml > {log} 2>&1"
 
@@ -150,12 +162,14 @@ rule report:
             caption="vaebench/captions/report.rst",
             labels={"shows": "Report"},
         ),
-    params:
-        key=lambda wildcards: keys.report_key(experiment(wildcards.experiment)),
     log:
         "results/{experiment}/logs/report.log",
     benchmark:
         "results/{experiment}/benchmarks/report.tsv"
+    conda:
+        "environment.yml"
+    params:
+        key=lambda wildcards: keys.report_key(experiment(wildcards.experiment)),
     shell:
         "python -m vaebench report experiments/{wildcards.experiment}.yaml > {log} 2>&1"
 
@@ -166,11 +180,13 @@ rule track:
         rules.draw.output,
     output:
         "results/{experiment}/tracked.csv",
-    params:
-        key=lambda wildcards: keys.tracking_key(experiment(wildcards.experiment)),
     log:
         "results/{experiment}/logs/track.log",
     benchmark:
         "results/{experiment}/benchmarks/track.tsv"
+    conda:
+        "environment.yml"
+    params:
+        key=lambda wildcards: keys.tracking_key(experiment(wildcards.experiment)),
     shell:
         "python -m vaebench track experiments/{wildcards.experiment}.yaml > {log} 2>&1"

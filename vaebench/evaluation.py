@@ -91,7 +91,7 @@ def _score(stack: Stack, x: Tensor, noise: Tensor) -> tuple[Tensor, ...]:
 
 
 def _pictures(runs: Sequence[Run], stack: Stack, x: Tensor) -> list[Pictures]:
-    """Of test images at equal distances, as some data sets are sorted by class; runs of one seed share the prior's draws."""
+    """Of test images at equal distances, as some data sets are sorted by class; one seed, one set of prior draws."""
     chosen = torch.linspace(0, len(x) - 1, N_PICTURES).long()
     originals = x[chosen]
     z = _noise(runs, "prior samples", 0, (N_PICTURES, runs[0].latent_size)).to(x.device)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vaebench.datasets import SPLITS, Dataset
+from vaebench.errors import UserError
 from vaebench.stack import ALIGNMENT
 from vaebench.store import replacing
 from vaebench.streams import generator
@@ -67,8 +69,12 @@ def save_dataset(dataset: Dataset, root: Path, path: Path) -> None:
 
 
 def load_images(dataset: Dataset, binarisation: str, path: Path) -> Images:
-    with np.load(path) as arrays:
-        levels = {split: torch.from_numpy(arrays[f"{split}_images"]) for split in SPLITS}
+    """The splits that `save_dataset` kept. Raises UserError where they are missing or damaged."""
+    try:
+        with np.load(path) as arrays:
+            levels = {split: torch.from_numpy(arrays[f"{split}_images"]) for split in SPLITS}
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise UserError(f"{path}: cannot be read ({error}); make it with: vaebench prepare {dataset.kind}") from error
     return Images(levels, dataset.n_levels, binarisation)
 
 

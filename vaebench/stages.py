@@ -5,26 +5,34 @@ The Snakefile itself holds rules only. Imports no torch.
 
 from __future__ import annotations
 
+import re
+import sys
+from collections.abc import Iterable
 from pathlib import Path
-
-from snakemake.exceptions import WorkflowError
 
 from vaebench import specification
 from vaebench.errors import UserError
 from vaebench.specification import Experiment
-from vaebench.store import Results
+from vaebench.store import RESERVED_NAMES, Results
 from vaebench.timing import stage_times
 
 _experiments: dict[str, Experiment] = {}
 
 
-def experiment(name: str) -> Experiment:
-    """experiments/NAME.yaml, read once; a mistake in it ends the planning with one line a mistake."""
-    if name not in _experiments:
+def load_requested(arguments: Iterable[str], main_experiment: str) -> None:
+    """Read the experiments that a call asks for at once, so that a mistake ends it, in one line, before anything is planned."""
+    requested = {Path(target).parts[1] for target in arguments if re.match(r"results/.", target)}
+    for name in sorted(requested - set(RESERVED_NAMES)) or [main_experiment]:
         try:
-            _experiments[name] = specification.load(Path("experiments") / f"{name}.yaml")
+            experiment(name)
         except UserError as error:
-            raise WorkflowError(str(error)) from None
+            sys.exit(f"vaebench: {error}")
+
+
+def experiment(name: str) -> Experiment:
+    """experiments/NAME.yaml, read once."""
+    if name not in _experiments:
+        _experiments[name] = specification.load(Path("experiments") / f"{name}.yaml")
     return _experiments[name]
 
 
