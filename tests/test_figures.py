@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytest
 
-from vaebench import figures, tables
-from vaebench.figures import FIGURES, SUFFIXES, Source
+from vaebench import tables
+from vaebench.figures import Source
 from vaebench.metrics import METRICS
 from vaebench.specification import Experiment, load
 from vaebench.store import Results, replacing, write_json

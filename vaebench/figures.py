@@ -2,43 +2,43 @@
 
 A figure is registered once, with its title and its caption; the workflow, the report and the tests read them from here.
 Figures compute no science: they show the numbers of the tables, and reduce over seeds at most. A variant has the same
-colour, marker and dash everywhere, and reads without colour. Only runs whose log-likelihoods are in the same unit share an
-axis for them. Diverged runs have no numbers to show; they are counted in every legend.
+colour, marker and dash everywhere, so that it also reads without colour. Runs whose log-likelihoods are in different units
+share no axis for them. Diverged runs have no numbers to show; legends and row labels count them.
 
-matplotlib, seaborn and the tables (pandas, scipy) are imported where they are used, so that captions can be read without.
+matplotlib, seaborn and the tables are imported where they are used, so that captions can be read without.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+import textwrap
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vaebench.metrics import METRICS
 from vaebench.specification import Experiment
 from vaebench.store import ExperimentFolder, Results, replacing
 
 if TYPE_CHECKING:
-    import matplotlib.figure
     import pandas as pd
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawing
 
     from vaebench.tables import Tables
 
-SUFFIXES = ("png", "svg", "pdf")
-# No dates and no versions, so that the same tables give the same bytes.
+# Formats, and what keeps dates and versions out of them: the same tables give the same bytes.
 METADATA = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 MARKERS = "os^DvPX<>p*hd8"
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (9, 2)), (0, (2, 2)))
 # Of seaborn's "colorblind"; its pink, grey and yellow are too pale for thin lines.
 COLOURS = (0, 1, 2, 3, 4, 9, 5)
 GREY = "0.45"
-# KL below this is drawn on the lower edge of a logarithmic axis.
 KL_FLOOR = 1e-4
 # More epochs than this cannot be told apart in a panel.
 MOST_EPOCHS = 250
@@ -46,7 +46,7 @@ MOST_EPOCHS = 250
 
 @dataclass(frozen=True)
 class Source:
-    """What a figure is drawn from: an experiment, its tables, and the folder with its pictures."""
+    """What figures are drawn from: an experiment, its tables, and its folder for the pictures."""
 
     experiment: Experiment
     folder: ExperimentFolder
@@ -54,20 +54,17 @@ class Source:
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        """The table of runs with, for each run, its place in the grid, what it shares axes with, and its group's intervals.
-
-        point: index into `points`. setting: the grid without the latent size, in words. scale: the likelihood's unit, in
-        words. `<metric>_mean`, `<metric>_low`, `<metric>_high`: the summary over the run's seeds.
-        """
+        """The table of runs and, of each run, `point`, its index in `points`; `scale`, the unit and data of its likelihood
+        in words; and `<metric>_mean`, `<metric>_low`, `<metric>_high`, the summary over seeds of its variant and point."""
         from vaebench.tables import group_keys
 
-        # In an experiment the runs stand in the order variant, grid, seed.
-        places = {run.run_id: i // self.experiment.seeds % len(self.points) for i, run in enumerate(self.experiment.runs)}
+        # An experiment's runs stand in the order variant, grid, seed.
+        points = {run.run_id: i // self.experiment.seeds % len(self.points) for i, run in enumerate(self.experiment.runs)}
         runs = self.tables.runs
-        point = runs.run_id.map(places)
-        runs = runs.assign(point=point, setting=point.map(self._setting), scale=_scale(runs))
-        summary = self.tables.summary.drop(columns=["measure", "n", "n_diverged"])
-        return runs.merge(summary, "left", on=group_keys(self.experiment), suffixes=("", "_mean"), validate="many_to_one")
+        runs = runs.assign(point=runs.run_id.map(points), scale=_scale(runs))
+        keys = group_keys(self.experiment)
+        summary = self.tables.summary[[*keys, *(f"{metric}{end}" for metric in METRICS for end in ("", "_low", "_high"))]]
+        return runs.merge(summary, "left", on=keys, suffixes=("", "_mean"), validate="many_to_one")
 
     @cached_property
     def trained(self) -> pd.DataFrame:
@@ -75,50 +72,40 @@ class Source:
 
     @cached_property
     def points(self) -> list[dict[str, Any]]:
-        """The grid's points, a mapping of setting to value each; a single empty one without a grid."""
+        """The grid's points as setting -> value; a single empty one without a grid."""
         grid = self.experiment.grid or {}
         return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
     def chosen_points(self, most: int) -> list[int]:
-        """At most so many points, evenly spread over the latent sizes (or the first grid key), the rest in the middle."""
+        """At most so many points, evenly spread over the latent sizes (or else the first setting)."""
         grid = self.experiment.grid or {}
         leading = "latent_size" if "latent_size" in grid else next(iter(grid), None)
-        spread = [_spread(values, most if key == leading else 1) for key, values in grid.items()]
-        chosen = [dict(zip(grid, values, strict=True)) for values in itertools.product(*spread)]
-        return [self.points.index(point) for point in chosen]
+        chosen = itertools.product(*(_spread(values, most if key == leading else 1) for key, values in grid.items()))
+        return [self.points.index(dict(zip(grid, values, strict=True))) for values in chosen]
 
     def describe(self, point: int) -> str:
-        """ "latent size 8, learning rate 0.001", with the latent size even outside the grid if all runs have the same."""
+        """ "latent size 8, learning rate 0.001"; the latent size even without a grid, if all runs have the same."""
         sizes = self.runs.latent_size.unique()
-        common = {"latent_size": sizes[0]} if len(sizes) == 1 else {}
-        return _words(common | self.points[point])
-
-    def _setting(self, point: int) -> str:
-        return _words({key: value for key, value in self.points[point].items() if key != "latent_size"})
+        settings = ({"latent_size": sizes[0]} if len(sizes) == 1 else {}) | self.points[point]
+        return ", ".join(f"{_word(key)} {_word(value)}" for key, value in settings.items())
 
     @cached_property
     def looks(self) -> dict[str, dict[str, Any]]:
         """Variant -> colour, marker and dash, by its place in the experiment file."""
         import seaborn
 
-        colours = [seaborn.color_palette("colorblind")[index] for index in COLOURS] + [(0.0, 0.0, 0.0)]
+        colours = [*(seaborn.color_palette("colorblind")[index] for index in COLOURS), (0.0, 0.0, 0.0)]
+        looks = zip(*map(itertools.cycle, (colours, MARKERS, DASHES)), strict=True)
+        names = ("color", "marker", "linestyle")
         return {
-            variant: {
-                "color": colours[index % len(colours)],
-                "marker": MARKERS[index % len(MARKERS)],
-                "linestyle": DASHES[index % len(DASHES)],
-            }
-            for index, variant in enumerate(self.experiment.variants)
+            variant: dict(zip(names, look, strict=True))
+            for variant, look in zip(self.experiment.variants, looks, strict=False)
         }
 
-    def label(self, variant: str) -> str:
-        """The variant's name, with the number of its diverged runs if there are any."""
-        of_variant = self.runs[self.runs.variant == variant]
-        n_diverged = int((of_variant.status == "diverged").sum())
-        return f"{variant} ({n_diverged} of {len(of_variant)} runs diverged)" if n_diverged else variant
-
-
-Draw = Callable[[Source], "matplotlib.figure.Figure"]
+    def handles(self, **changes: Any) -> list[Artist]:
+        """A legend entry for each variant, which counts its diverged runs."""
+        status = {variant: self.runs.status[self.runs.variant == variant] for variant in self.looks}
+        return [_handle(variant + _diverged(status[variant]), **(look | changes)) for variant, look in self.looks.items()]
 
 
 @dataclass(frozen=True)
@@ -128,16 +115,16 @@ class Figure:
     name: str
     title: str
     caption: str
-    draw: Draw
+    draw: Callable[[Source], Drawing]
 
 
 class Figures(dict[str, Figure]):
     """Figures by name."""
 
-    def register(self, title: str, caption: str) -> Callable[[Draw], Figure]:
+    def register(self, title: str, caption: str) -> Callable[[Callable[[Source], Drawing]], Figure]:
         """Decorator: the function becomes the figure of its own name, with hyphens. Raises ValueError for a name taken."""
 
-        def register(draw: Draw) -> Figure:
+        def register(draw: Callable[[Source], Drawing]) -> Figure:
             name = draw.__name__.replace("_", "-")
             if name in self:
                 raise ValueError(f"two figures are called {name!r}")
@@ -158,57 +145,58 @@ def draw_all(experiment: Experiment, results: Results) -> None:
 
     folder = results.experiment(experiment.name)
     source = Source(experiment, folder, tables.load(folder))
-    with style.context(["default", look_of_all_figures()]):
+    with style.context(["default", look_of_all()]):
         for name, figure in FIGURES.items():
             drawing = figure.draw(source)
-            _lay_out(drawing)
-            for suffix in SUFFIXES:
+            # Laid out once; otherwise every format would do it again.
+            drawing.draw_without_rendering()
+            drawing.set_layout_engine(None)
+            for suffix, metadata in METADATA.items():
                 with replacing(folder.figure(name, suffix)) as temporary:
-                    drawing.savefig(temporary, format=suffix, metadata=METADATA[suffix])
+                    drawing.savefig(temporary, format=suffix, metadata=metadata)
 
 
-def look_of_all_figures() -> dict[str, Any]:
-    """matplotlib's settings: sizes for a full text width in print, the font that comes with matplotlib, stable files."""
+def look_of_all() -> dict[str, Any]:
+    """matplotlib's settings: sizes for print, the font that comes with matplotlib, files that open everywhere."""
     import seaborn
 
-    return seaborn.axes_style("ticks") | {
-        "font.sans-serif": ["DejaVu Sans"],
-        "font.size": 8.5,
-        "axes.titlesize": 8.5,
-        "axes.labelsize": 8.5,
-        "figure.titlesize": 9,
-        "xtick.labelsize": 7.5,
-        "ytick.labelsize": 7.5,
-        "legend.fontsize": 8,
-        "legend.frameon": False,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.linewidth": 0.8,
-        "axes.edgecolor": GREY,
-        "axes.titlelocation": "left",
-        "lines.linewidth": 1.3,
-        "lines.markersize": 4.5,
-        "savefig.dpi": 180,
-        "svg.hashsalt": "vaebench",
-        "svg.fonttype": "path",  # shows the same where the font is missing
-        "pdf.fonttype": 42,  # TrueType; journals refuse Type 3
-    }
+    sizes = {"axes.title": 8.5, "axes.label": 8.5, "xtick.label": 7.5, "ytick.label": 7.5}
+    return (
+        seaborn.axes_style("ticks")
+        | {f"{name}size": size for name, size in sizes.items()}
+        | {
+            "font.sans-serif": ["DejaVu Sans"],
+            "font.size": 8.5,
+            "legend.fontsize": 8,
+            "legend.frameon": False,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.linewidth": 0.8,
+            "axes.edgecolor": GREY,
+            "axes.titlelocation": "left",
+            "lines.linewidth": 1.3,
+            "lines.markersize": 4.5,
+            "figure.dpi": 180,
+            "text.hinting": "none",  # or texts have other widths at other resolutions, and formats other layouts
+            "svg.hashsalt": "vaebench",
+            "svg.fonttype": "path",  # shows the same where the font is missing
+            "pdf.fonttype": 42,  # TrueType: journals refuse Type 3
+        }
+    )
 
 
 @FIGURES.register(
     title="ELBO by variant",
     caption=(
-        "Test ELBO in nats per image at KL weight 1, whatever weight was trained with; further right is better. Small points "
-        "are single training seeds, large markers their means, bars 95 % bootstrap intervals over seeds (from three seeds "
-        "on). Panels have different units or data and cannot be compared with each other."
+        "Test ELBO in nats per image at KL weight 1, whatever weight was trained with; further right is better. Small "
+        "points are training seeds, large markers their means, bars 95 % bootstrap intervals over seeds (for three seeds "
+        "or more). Panels differ in unit or data and cannot be compared with each other."
     ),
 )
-def elbo(source: Source) -> matplotlib.figure.Figure:
-    panels = list(source.runs.groupby("scale", sort=False))
-    heights = [runs.groupby(["variant", "point"]).ngroups for _, runs in panels]
-    drawing, axes = _panels(len(panels), 1, 6.5, 0.9 * len(panels) + 0.2 * sum(heights), height_ratios=heights)
-    for ax, (scale, runs) in zip(axes.flat, panels, strict=True):
-        _dot_plot(ax, source, runs, "elbo")
+def elbo(source: Source) -> Drawing:
+    panels = dict(list(source.runs.groupby("scale", sort=False)))
+    drawing, axes = _dot_plots(source, "elbo", list(panels.values()))
+    for ax, scale in zip(axes, panels, strict=True):
         ax.set(title=scale, xlabel="test ELBO [nats per image], higher is better")
     return drawing
 
@@ -216,32 +204,28 @@ def elbo(source: Source) -> matplotlib.figure.Figure:
 @FIGURES.register(
     title="Rate–distortion plane",
     caption=(
-        "Test distortion D against rate R, both in nats per image; a point is one training seed, larger for a larger latent "
-        "size. Along a grey line D + R, and so the ELBO = −(D + R) written on it, is the same; nearer to the lower left is a "
-        "better ELBO, and moving along a line trades reconstruction for a simpler code. Panels have different units or data "
-        "and cannot be compared with each other."
+        "Test distortion D against rate R, both in nats per image; every training seed is a point, larger for a larger "
+        "latent size. Along a grey line the ELBO −(D + R), written on it, is the same: it is better towards the lower "
+        "left, and moving down along a line buys reconstruction with rate. Panels differ in unit or data and cannot be "
+        "compared."
     ),
 )
-def rate_distortion(source: Source) -> matplotlib.figure.Figure:
-    scales, settings = source.runs.scale.unique(), source.runs.setting.unique()
-    sizes = _marker_sizes(source.runs.latent_size)
-    drawing, axes = _panels(len(settings), len(scales), max(5.5, 3.9 * len(scales)), 3.7 * len(settings) + 0.6)
-    for ax, (setting, scale) in zip(axes.flat, itertools.product(settings, scales), strict=True):
-        runs = source.trained[(source.trained.setting == setting) & (source.trained.scale == scale)]
+def rate_distortion(source: Source) -> Drawing:
+    scales, latent_sizes = source.runs.scale.unique(), sorted(source.runs.latent_size.unique())
+    areas = dict(zip(latent_sizes, np.linspace(12, 45, len(latent_sizes)), strict=True))
+    drawing, axes = _panels(1, len(scales), max(5.5, 3.3 * len(scales) + 0.8), 3.5)
+    for ax, scale in zip(axes.flat, scales, strict=True):
+        runs = source.trained[source.trained.scale == scale]
         for variant, group in runs.groupby("variant", sort=False):
-            look = {"color": source.looks[variant]["color"], "marker": source.looks[variant]["marker"]}
-            sizes_of_group = group.latent_size.map(sizes)
-            ax.scatter(group.rate, group.distortion, sizes_of_group, **look, edgecolors="white", linewidth=0.4, zorder=3)
+            look = {"facecolor": source.looks[variant]["color"], "marker": source.looks[variant]["marker"]}
+            sizes = group.latent_size.map(areas)
+            ax.scatter(group.rate, group.distortion, sizes, **look, edgecolor="white", linewidth=0.4, alpha=0.85, zorder=3)
         _iso_elbo_lines(ax, runs)
-        ax.set(xlabel="rate R [nats per image]", ylabel="distortion D [nats per image]")
-        ax.set_title("\n".join(filter(None, (scale, setting))))
-    handles = _variant_handles(source, linestyle="none")
-    if len(sizes) > 1:
-        handles += [
-            _handle(f"latent size {size}", marker="o", color=GREY, markersize=math.sqrt(area))
-            for size, area in sizes.items()
-        ]
-    _legend(drawing, [*handles, _handle("equal ELBO [nats per image]", color="0.7", linestyle="-")])
+        ax.set(title=scale, xlabel="rate R [nats per image]", ylabel="distortion D [nats per image]")
+    _legend(drawing, source.handles(linestyle="none"))
+    if len(latent_sizes) > 1:
+        sizes = [_handle(str(size), marker="o", color=GREY, markersize=math.sqrt(areas[size])) for size in latent_sizes]
+        drawing.legend(handles=sizes, loc="outside right upper", title="latent size", title_fontsize=8)
     return drawing
 
 
@@ -249,263 +233,260 @@ def rate_distortion(source: Source) -> matplotlib.figure.Figure:
     title="KL by latent dimension",
     caption=(
         "KL(q(z|x) ‖ p(z)) of each latent dimension on the test images, in nats, largest first, on a logarithmic scale: "
-        "lines are means over seeds, bands reach from the smallest to the largest seed. A line that drops to hundredths or "
-        "less marks collapsed dimensions, which say nothing about the image; values below 10⁻⁴ lie on the lower edge."
+        "lines are means over seeds, bands reach from the smallest to the largest seed. Where a line drops to hundredths "
+        "or below, the dimensions are collapsed and say nothing about the image; what is below 0.0001 lies on the lower "
+        "edge."
     ),
 )
-def kl_spectrum(source: Source) -> matplotlib.figure.Figure:
+def kl_spectrum(source: Source) -> Drawing:
     points = source.chosen_points(4)
     spectrum = source.tables.spectrum.merge(source.trained[["run_id", "variant", "point"]], on="run_id")
-    spectrum = spectrum.assign(kl=spectrum.kl.clip(lower=KL_FLOOR))
-    drawing, axes = _panels(1, len(points), max(5, 2.9 * len(points)), 3.6, sharey=True)
+    drawing, axes = _panels(1, len(points), max(5, 2.7 * len(points)), 3.2, sharey=True)
     for ax, point in zip(axes.flat, points, strict=True):
-        _bands(ax, source, spectrum[spectrum.point == point], "rank", "kl", marked=12)
-        ax.set(title=source.describe(point), xlabel="dimension, by KL", yscale="log")
-        ax.set_ylim(bottom=0.8 * KL_FLOOR)
-        _integers(ax.xaxis)
+        shown = spectrum[spectrum.point == point]
+        _bands(ax, source, shown, "rank", "kl", n_marked=12, floor=KL_FLOOR)
+        ax.set(title=source.describe(point), xlabel="latent dimension, largest KL first", yscale="log")
+        ax.set(ylim=(0.8 * KL_FLOOR, None), xlim=(0.4, 1.02 * shown["rank"].max() + 0.4) if len(shown) else None)
+        _whole_numbers(ax.xaxis)
+        # Plain numbers, and no minor ticks, are drawn several times faster.
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.minorticks_off()
     axes[0, 0].set_ylabel("KL [nats]")
-    _note_selection(drawing, source, points)
-    _legend(drawing, _variant_handles(source))
+    _say_what_is_left_out(drawing, source, points)
+    _legend(drawing, source.handles())
     return drawing
 
 
 @FIGURES.register(
     title="Active units",
     caption=(
-        "Number of active units: latent dimensions whose posterior mean has a variance above 0.01 over the test images. "
-        "Small points are single training seeds, large markers their means; the grey line is the ceiling, where every latent "
-        "dimension is active."
+        "Active units: latent dimensions whose posterior mean has a variance above 0.01 over the test images. Small points"
+        " are training seeds, large markers their means; a grey bar is the ceiling, where every latent dimension is "
+        "active."
     ),
 )
-def active_units(source: Source) -> matplotlib.figure.Figure:
-    if source.runs.groupby("variant").latent_size.nunique().max() == 1:
-        return _active_units_by_variant(source)
-    settings = source.runs.setting.unique()
-    latent_sizes = sorted(source.runs.latent_size.unique())
-    drawing, axes = _panels(1, len(settings), max(6.5, 4.5 * len(settings)), 4.2, sharey=True)
-    for ax, setting in zip(axes.flat, settings, strict=True):
-        _active_units_by_latent_size(ax, source, source.runs[source.runs.setting == setting], latent_sizes)
-        ax.set(title=setting, xlabel="latent size")
-    axes[0, 0].set_ylabel("active units")
-    _legend(drawing, [*_variant_handles(source), _handle("ceiling: all dimensions", color=GREY, linestyle="-")])
+def active_units(source: Source) -> Drawing:
+    if source.experiment.grid_keys == ("latent_size",) and len(source.points) > 1:
+        return _active_units_by_latent_size(source)
+    drawing, [ax] = _dot_plots(source, "active_units", [source.runs])
+    ceilings = source.runs.groupby(["variant", "point"], sort=False).latent_size.first()
+    rows = np.arange(len(ceilings))
+    ax.vlines(ceilings, rows - 0.4, rows + 0.4, color=GREY)
+    ax.set(xlabel="active units", xlim=(-0.03 * ceilings.max(), 1.05 * ceilings.max()))
+    _whole_numbers(ax.xaxis)
     return drawing
 
 
 @FIGURES.register(
     title="Training curves",
     caption=(
-        "Validation ELBO and rate in nats per image, active units, and the KL weight trained with, after each epoch: lines "
-        "are means over seeds, bands reach from the smallest to the largest seed. The axes fit what follows the first tenth "
-        "of training, so the first epochs may lie outside. Higher is better for the ELBO; ELBO panels side by side have "
-        "different units or data and cannot be compared."
+        "Validation ELBO and rate in nats per image, active units, and the KL weight trained with, by epochs done: lines "
+        "are means over seeds, bands reach from the smallest to the largest seed. A higher ELBO is better. Axes are fitted"
+        " to what follows the first tenth of training; ELBO panels side by side differ in unit or data and cannot be "
+        "compared."
     ),
 )
-def training_curves(source: Source) -> matplotlib.figure.Figure:
-    points, scales = source.chosen_points(3), source.runs.scale.unique()
-    history = _history(source)
-    columns = [("elbo", history.scale == scale, f"{scale}\nvalidation ELBO [nats per image]") for scale in scales]
-    every = history.scale.notna()
-    columns += [("validation_rate", every, "validation rate [nats per image]")]
-    columns += [("active_units", every, "active units"), ("kl_weight", every, "KL weight")]
-    drawing, axes = _panels(len(points), len(columns), 2.5 * len(columns), 2.0 * len(points) + 0.9, sharex=True)
-    for row, point in zip(axes, points, strict=True):
-        for ax, (quantity, selected, title) in zip(row, columns, strict=True):
-            shown = history[selected & (history.point == point)]
-            _bands(ax, source, shown, "epoch", quantity, marked=8)
-            _fit_after_start(ax, history[selected] if quantity != "active_units" else shown, quantity)
-            if row is axes[0]:
-                ax.set_title(title)
-        row[0].set_ylabel(source.describe(point))
-    for ax in axes[-1]:
-        ax.set_xlabel("epoch")
-    _note_selection(drawing, source, points)
-    _legend(drawing, _variant_handles(source))
+def training_curves(source: Source) -> Drawing:
+    points, history = source.chosen_points(3), _history(source)
+    columns = [(history[history.scale == scale], "elbo", scale) for scale in source.runs.scale.unique()]
+    columns += [(history, name, "") for name in ("validation_rate", "active_units", "kl_weight")]
+    titles = {"elbo": "validation ELBO [nats]", "validation_rate": "validation rate [nats]", "kl_weight": "KL weight"}
+    drawing, axes = _panels(len(points), len(columns), 2.1 * len(columns), 1.7 * len(points) + 0.7, sharex=True)
+    for (row, point), (column, (rows, quantity, scale)) in itertools.product(enumerate(points), enumerate(columns)):
+        ax, shown = axes[row, column], rows[rows.point == point]
+        _bands(ax, source, shown, "epoch", quantity, n_marked=6)
+        if len(shown):
+            ax.set_ylim(_limits_of_curves(rows, shown, quantity))
+        if row == 0:
+            ax.set_title("\n".join([*textwrap.wrap(scale, 28), titles.get(quantity, _word(quantity))]))
+        if column == 0:
+            ax.set_ylabel(source.describe(point).replace(", ", "\n"))
+        if row == len(points) - 1:
+            ax.set_xlabel("epoch")
+    _whole_numbers(axes[0, 0].xaxis)
+    _say_what_is_left_out(drawing, source, points)
+    _legend(drawing, source.handles())
     return drawing
 
 
 @FIGURES.register(
     title="Reconstructions and samples",
     caption=(
-        "Left, test images and below them each variant's reconstructions: the mean image at the posterior mean of z. Right, "
-        "samples: the mean image at z drawn from the prior, the same draws for every variant of a latent size. Each variant "
-        "is shown by its first trained seed; grey levels from black (0) to white (1), values outside are clipped."
+        "Left, test images and each variant's reconstructions of them: the mean image at the posterior mean of z. Right, "
+        "samples: the mean image at z drawn from the prior, with the same draws for variants of one latent size and seed. "
+        "The first trained seed of each variant is shown; pixels are black at 0 and white at 1, values outside are "
+        "clipped."
     ),
 )
-def reconstructions(source: Source) -> matplotlib.figure.Figure:
-    rows = _picture_rows(source)
-    columns = ["reconstructions", "samples from the prior"]
-    drawing, axes = _panels(1, 2, 10, 0.5 * len(rows) + 0.6, sharey=True)
-    shape = source.experiment.dataset.image_shape
-    for ax, title, strips in zip(axes.flat, columns, zip(*rows.values(), strict=True), strict=True):
-        image = np.vstack([_strip(strip, shape) for strip in strips])
-        ax.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        ax.set_title(title)
-        ax.set_xticks([])
-        ax.set_yticks((np.arange(len(rows)) + 0.5) * len(image) / len(rows) - 0.5, list(rows))
-        ax.tick_params(length=0)
-        ax.spines[:].set_visible(False)
+def reconstructions(source: Source) -> Drawing:
     [point] = source.chosen_points(1)
-    drawing.suptitle(source.describe(point))
+    rows, shape = _picture_rows(source, point), source.experiment.dataset.image_shape
+    # Inches, so that pictures fill the panels: they are as high as wide.
+    width, names = 10, 0.2 + 0.065 * max(map(len, rows))
+    drawing, axes = _panels(1, 2, width, len(rows) * (width - names) / 20.5 + 0.3)
+    titles = (f"reconstructions, {source.describe(point)}".rstrip(", "), "samples from the prior")
+    for ax, title, strips in zip(axes.flat, titles, zip(*rows.values(), strict=True), strict=True):
+        image = np.vstack([_strip(pictures, shape) for pictures in strips])
+        ax.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        ax.set(title=title, xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+    height = len(image) / len(rows)
+    axes[0, 0].set_yticks((np.arange(len(rows)) + 0.5) * height - 1, list(rows))
+    axes[0, 0].tick_params(length=0)
     return drawing
 
 
-def _panels(
-    n_rows: int, n_columns: int, width: float, height: float, height_ratios: Sequence[float] | None = None, **shared
-):
-    """A drawing of so many inches, legend aside, and its axes [n_rows, n_columns]."""
+def _panels(n_rows: int, n_columns: int, width: float, height: float, **options: Any) -> tuple[Drawing, np.ndarray]:
+    """A drawing of so many inches and its axes [n_rows, n_columns]."""
     from matplotlib.figure import Figure as Drawing
 
     drawing = Drawing(figsize=(width, height), layout="constrained")
-    return drawing, drawing.subplots(n_rows, n_columns, squeeze=False, height_ratios=height_ratios, **shared)
+    return drawing, drawing.subplots(n_rows, n_columns, squeeze=False, **options)
 
 
-def _lay_out(drawing: matplotlib.figure.Figure) -> None:
-    """Place everything once and keep the places, which three formats would each compute again."""
-    drawing.draw_without_rendering()
-    drawing.set_layout_engine("none")
+def _dot_plots(source: Source, metric: str, panels: list[pd.DataFrame]) -> tuple[Drawing, np.ndarray]:
+    """A panel for each of these tables of runs, one below the other, with rows of equal height."""
+    n_rows = [runs.groupby(["variant", "point"]).ngroups for runs in panels]
+    width = 5.5 + 0.06 * max(map(len, source.looks))
+    drawing, axes = _panels(len(panels), 1, width, 0.8 * len(panels) + 0.2 * sum(n_rows), height_ratios=n_rows)
+    for ax, runs in zip(axes.flat, panels, strict=True):
+        _dot_plot(ax, source, runs, metric)
+    return drawing, axes.flat
 
 
 def _dot_plot(ax: Axes, source: Source, runs: pd.DataFrame, metric: str) -> None:
-    """A line for each variant and grid point: its seeds as points, and below them their mean and interval."""
-    groups = list(runs.groupby(["variant", "point"], sort=False))
-    labels = []
-    for y, ((variant, point), group) in enumerate(groups):
-        look = source.looks[variant]
-        ax.plot(group[metric], [y - 0.17] * len(group), ".", color=look["color"], alpha=0.6, markeredgewidth=0)
-        mean, low, high = group[[f"{metric}_mean", f"{metric}_low", f"{metric}_high"]].iloc[0]
-        ax.plot([low, high], [y + 0.17] * 2, color=look["color"])
-        ax.plot(mean, y + 0.17, look["marker"], color=look["color"])
-        values = ", ".join(map(_word, source.points[point].values()))
-        is_first = y == 0 or groups[y - 1][0][0] != variant
-        labels.append(f"{source.label(variant)}   {values}".rstrip() if is_first else values)
-        if list(source.looks).index(variant) % 2:
-            ax.axhspan(y - 0.5, y + 0.5, color="0.95", linewidth=0, zorder=0)
-    ax.set_yticks(range(len(groups)), labels)
+    """A row for each variant and grid point: the seeds, and below them their mean and its interval."""
+    ticks = []
+    for index, (variant, of_variant) in enumerate(runs.groupby("variant", sort=False)):
+        color, marker = source.looks[variant]["color"], source.looks[variant]["marker"]
+        start = len(ticks)
+        for y, (point, group) in enumerate(of_variant.groupby("point"), start):
+            mean, low, high = group[[f"{metric}_mean", f"{metric}_low", f"{metric}_high"]].iloc[0]
+            ax.plot(group[metric], [y - 0.18] * len(group), "o", color=color, markersize=3, alpha=0.5, markeredgewidth=0)
+            ax.plot([low, high], [y + 0.15] * 2, color=color)
+            ax.plot(mean, y + 0.15, marker, color=color)
+            ax.annotate(_diverged(group.status), (1, y), xycoords=("axes fraction", "data"), va="center", fontsize=7.5)
+            values = ", ".join(map(_word, source.points[point].values()))
+            ticks.append(f"{variant if y == start else ''}   {values}".rstrip())
+        ax.axhspan(start - 0.5, len(ticks) - 0.5, color="0.95" if index % 2 else "white", linewidth=0, zorder=0)
+    if runs[metric].isna().all():
+        ax.set_xticks([])
+    ax.set_yticks(range(len(ticks)), ticks)
     ax.tick_params(axis="y", length=0)
-    ax.set_ylim(len(groups) - 0.5, -0.5)
-    ax.set_ylabel(", ".join(["variant", *(key.replace("_", " ") for key in source.points[0])]))
+    ax.set_ylim(len(ticks) - 0.5, -0.5)
+    header = "   ".join(["variant", ", ".join(map(_word, source.experiment.grid_keys))]).rstrip()
+    ax.annotate(header, (0, 1), (-12, 6), xycoords="axes fraction", textcoords="offset points", ha="right", color=GREY)
 
 
-def _active_units_by_variant(source: Source) -> matplotlib.figure.Figure:
-    n_lines = source.runs.groupby(["variant", "point"]).ngroups
-    drawing, axes = _panels(1, 1, 6.5, 0.9 + 0.2 * n_lines)
-    ax = axes[0, 0]
-    _dot_plot(ax, source, source.runs, "active_units")
-    ceilings = source.runs.groupby(["variant", "point"], sort=False).latent_size.first()
-    ax.vlines(ceilings, np.arange(n_lines) - 0.4, np.arange(n_lines) + 0.4, color=GREY)
-    ax.set(xlabel="active units", xlim=(-0.03 * ceilings.max(), 1.05 * ceilings.max()))
-    _integers(ax.xaxis)
+def _active_units_by_latent_size(source: Source, width: float = 0.7) -> Drawing:
+    """Latent sizes at equal distances, with the variants side by side, as equal counts would hide each other."""
+    drawing, [[ax]] = _panels(1, 1, 6.5, 3.4)
+    latent_sizes = sorted(source.runs.latent_size.unique())
+    places = np.arange(len(latent_sizes))
+    ax.hlines(latent_sizes, places - width / 2, places + width / 2, color=GREY, zorder=1)
+    offsets = np.linspace(-width / 2, width / 2, len(source.looks) + 2)[1:-1]
+    for offset, (variant, look) in zip(offsets, source.looks.items(), strict=True):
+        group = source.runs[source.runs.variant == variant]
+        x = np.searchsorted(latent_sizes, group.latent_size) + offset
+        ax.plot(x, group.active_units, "o", color=look["color"], markersize=3, alpha=0.4, markeredgewidth=0)
+        means = group.assign(x=x).drop_duplicates("x").sort_values("x")
+        ax.plot(means.x, means.active_units_mean, **look)
+    ticks = [0, *(2**power for power in range(math.ceil(math.log2(latent_sizes[-1])) + 1))]
+    ax.set(xlabel="latent size", ylabel="active units")
+    ax.set_xticks(places, latent_sizes)
+    ax.set_yscale("symlog", base=2, linthresh=1, linscale=0.5)
+    ax.set_yticks(ticks, ticks)
+    ax.set_ylim(-0.4, 1.3 * latent_sizes[-1])
+    _legend(drawing, [*source.handles(), _handle("ceiling", color=GREY, linestyle="-")])
     return drawing
 
 
-def _active_units_by_latent_size(ax: Axes, source: Source, runs: pd.DataFrame, latent_sizes: list[int]) -> None:
-    """Latent sizes at equal distances, variants side by side at each, so that equal counts do not hide each other."""
-    place = {size: index for index, size in enumerate(latent_sizes)}
-    width = 0.7
-    for size, x in place.items():
-        ax.plot([x - width / 2, x + width / 2], [size, size], color=GREY, zorder=1)
-    offsets = np.linspace(-1, 1, len(source.looks) + 2)[1:-1] * width / 2
-    for offset, (variant, look) in zip(offsets, source.looks.items(), strict=True):
-        group = runs[runs.variant == variant]
-        x = group.latent_size.map(place) + offset
-        ax.plot(x, group.active_units, ".", color=look["color"], alpha=0.4, markeredgewidth=0)
-        means = group.assign(x=x).drop_duplicates("x").sort_values("x")
-        ax.plot(means.x, means.active_units_mean, **look)
-    ax.set_xticks(range(len(latent_sizes)), latent_sizes)
-    ax.set_yscale("symlog", base=2, linthresh=1)
-    powers = [2**power for power in range(math.ceil(math.log2(max(latent_sizes))) + 1)]
-    ax.set_yticks([0, *powers], [0, *powers], minor=False)
-    ax.set_ylim(-0.3, 1.25 * max(latent_sizes))
-
-
 def _iso_elbo_lines(ax: Axes, runs: pd.DataFrame) -> None:
-    """Lines of equal D + R with the ELBO on them, in a strip on the left and the top that is kept free of points."""
+    """Lines of equal D + R around the runs, with the ELBO written on them at the left and the top, where no run is."""
     from matplotlib.ticker import MaxNLocator
 
     if runs.empty:
+        ax.set(xticks=[], yticks=[])
         return
-    (left, right), (bottom, top) = _range(runs.rate), _range(runs.distortion)
+    (left, right), (bottom, top) = _widened(runs.rate, 0.22, 0.05), _widened(runs.distortion, 0.05, 0.12)
+    ax.set(xlim=(left, right), ylim=(bottom, top))
+    ax.set_xticks([tick for tick in ax.get_xticks() if 0 <= tick <= right])
+    # As many lines as have room for their labels, side by side along the top and one above the other on the left.
     width, height = right - left, top - bottom
-    ax.set(xlim=(left - 0.16 * width, right + 0.06 * width), ylim=(bottom - 0.06 * height, top + 0.12 * height))
-    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
-    for level in MaxNLocator(8).tick_values(-right - top, -left - bottom):
+    n_levels = int((width + height) / max(0.13 * width, 0.1 * height))
+    levels = MaxNLocator(n_levels).tick_values(-right - top, -left - bottom)
+    step, runs_elbo = levels[1] - levels[0], -(runs.rate + runs.distortion)
+    for level in levels[(levels > runs_elbo.min() - 2 * step) & (levels < runs_elbo.max() + 2 * step)]:
         ax.axline((left, -level - left), slope=-1, color="0.8", linewidth=0.7, zorder=1)
-        x = max(left + 0.05 * width, -level - (top - 0.04 * height))
-        if x < right - 0.05 * width and -level - x > bottom + 0.04 * height:
+        x = max(left + 0.01 * width, -level - top + 0.035 * height)
+        if x < right - 0.1 * width and -level - x > bottom + 0.03 * height:
             text = f"{level:g}".replace("-", "−")
             box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-            ax.text(x, -level - x, text, fontsize=7, color=GREY, ha="center", va="center", bbox=box, zorder=2)
+            ax.text(x, -level - x, text, fontsize=7, color=GREY, va="center", bbox=box, zorder=2)
 
 
-def _bands(ax: Axes, source: Source, rows: pd.DataFrame, x: str, y: str, marked: int) -> None:
-    """Each variant's mean over runs against x, and a band from smallest to largest; about so many points are marked."""
+def _bands(ax: Axes, source: Source, rows: pd.DataFrame, x: str, y: str, n_marked: int, floor: float | None = None) -> None:
+    """Against x, each variant's mean over its runs and a band from smallest to largest; markers on about so many points."""
     for index, (variant, group) in enumerate(rows.groupby("variant", sort=False)):
         look = source.looks[variant]
-        over_seeds = group.groupby(x)[y].agg(["mean", "min", "max"])
-        ax.fill_between(
-            over_seeds.index, over_seeds["min"], over_seeds["max"], color=look["color"], alpha=0.15, linewidth=0
-        )
-        every = max(1, len(over_seeds) // marked)
+        over_seeds = group.groupby(x)[y].agg(["mean", "min", "max"]).clip(lower=floor)
+        shade = {"color": look["color"], "alpha": min(0.15, 1 / len(source.looks)), "linewidth": 0}
+        ax.fill_between(over_seeds.index, over_seeds["min"], over_seeds["max"], **shade)
+        every = max(1, len(over_seeds) // n_marked)
         ax.plot(over_seeds.index, over_seeds["mean"], **look, markevery=(index % every, every))
 
 
 def _history(source: Source) -> pd.DataFrame:
-    """Of the trained runs, by epochs done, with the validation ELBO; long trainings at equal distances."""
-    history = source.tables.history.merge(source.trained[["run_id", "variant", "point", "scale"]], on="run_id")
+    """Of the trained runs, by the number of epochs done, with the validation ELBO; long trainings at equal distances."""
+    history = source.tables.history.merge(
+        source.trained[["run_id", "variant", "point", "scale", "latent_size"]], on="run_id"
+    )
     history = history.assign(epoch=history.epoch + 1, elbo=-(history.validation_rate + history.validation_distortion))
-    last = history.groupby("run_id").epoch.transform("max")
-    step = math.ceil(len(history.epoch.unique()) / MOST_EPOCHS)
-    return history[(last - history.epoch) % step == 0]
+    return history[history.epoch % math.ceil(source.trained.epochs.max() / MOST_EPOCHS) == 0] if len(history) else history
 
 
-def _fit_after_start(ax: Axes, rows: pd.DataFrame, quantity: str) -> None:
-    """Fit the axis to what follows the first tenth of training."""
+def _limits_of_curves(rows: pd.DataFrame, shown: pd.DataFrame, quantity: str) -> tuple[float, float]:
+    """Of an axis, from the runs of all latent sizes and of the one shown; only active units are bound by a latent size."""
+    if quantity in ("active_units", "kl_weight"):
+        top = shown.latent_size.max() if quantity == "active_units" else rows.kl_weight.max()
+        return -0.05 * top, 1.05 * top
     later = rows[rows.epoch > 0.1 * rows.epoch.max()]
-    if len(later):
-        low, high = _range(later.groupby(["variant", "point", "epoch"])[quantity].mean())
-        ax.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+    return _widened(later.groupby(["variant", "point", "epoch"])[quantity].mean(), 0.05, 0.05)
 
 
-def _picture_rows(source: Source) -> dict[str, tuple[np.ndarray | None, np.ndarray | None]]:
-    """Row label -> left and right pictures [n, D]; originals stand once above the variants that share them."""
-    [point] = source.chosen_points(1)
-    runs = source.trained[source.trained.point == point].sort_values("seed").drop_duplicates("variant")
-    run_ids = runs.set_index("variant").run_id
+def _picture_rows(source: Source, point: int) -> dict[str, tuple[np.ndarray | None, np.ndarray | None]]:
+    """Row label -> pictures [n, D] on the left and on the right; originals stand above the variants that share them."""
+    runs = source.runs[source.runs.point == point]
     rows, last = {}, None
-    for variant in source.experiment.variants:
-        if variant not in run_ids:
-            rows[source.label(variant)] = (None, None)
+    for variant, group in runs.groupby("variant", sort=False):
+        trained = group[group.status == "trained"]
+        if trained.empty:
+            rows[f"{variant}{_diverged(group.status)}"] = (None, None)
             continue
-        with np.load(source.folder.run(run_ids[variant]).pictures) as pictures:
-            originals = pictures["originals"]
-            if last is None or not np.array_equal(originals, last):
-                rows["originals" if last is None else f"originals of {variant}"] = (originals, None)
-            rows[source.label(variant)] = (pictures["reconstructions"], pictures["samples"])
-            last = originals
+        with np.load(source.folder.run(trained.run_id.iloc[0]).pictures) as pictures:
+            originals, *others = (pictures[name] for name in ("originals", "reconstructions", "samples"))
+        if last is None or not np.array_equal(originals, last):
+            rows["originals" if last is None else f"originals of {variant}"] = (originals, None)
+        rows[variant], last = tuple(others), originals
     return rows
 
 
 def _strip(pictures: np.ndarray | None, shape: tuple[int, int], n: int = 10) -> np.ndarray:
-    """Pictures side by side with gaps between, which are NaN; all gap where there are none."""
-    height, width = shape
-    gap = max(1, width // 12)
-    strip = np.full((height + gap, n * (width + gap)), np.nan)
-    for index, picture in enumerate([] if pictures is None else pictures[:n]):
-        strip[:height, index * (width + gap) :][:, :width] = picture.reshape(shape).clip(0, 1)
-    return strip
+    """n pictures side by side; the gaps, and all of it where there are none, are NaN, which is not drawn."""
+    gap = max(1, shape[1] // 12)
+    cells = np.full((n, shape[0] + gap, shape[1] + gap), np.nan)
+    if pictures is not None:
+        cells[: len(pictures), : shape[0], : shape[1]] = pictures[:n].reshape(-1, *shape).clip(0, 1)
+    return np.hstack(list(cells))
 
 
-def _legend(drawing: matplotlib.figure.Figure, handles: list[Artist]) -> None:
-    """Below the panels, in as many columns as fit; the drawing grows by the legend's lines."""
+def _legend(drawing: Drawing, handles: list[Artist]) -> None:
+    """Below the panels, in as many columns as fit; the drawing grows by the legend's height."""
     width, height = drawing.get_size_inches()
-    longest = max(len(handle.get_label()) for handle in handles)
-    n_columns = max(1, min(len(handles), int(width / (0.55 + 0.075 * longest))))
-    drawing.set_size_inches(width, height + 0.17 * math.ceil(len(handles) / n_columns))
-    drawing.legend(handles=handles, loc="outside lower center", ncols=n_columns, handlelength=3.2)
-
-
-def _variant_handles(source: Source, **changes: Any) -> list[Artist]:
-    return [_handle(source.label(variant), **(look | changes)) for variant, look in source.looks.items()]
+    fitting = max(1, int(width / (0.65 + 0.065 * max(len(handle.get_label()) for handle in handles))))
+    n_rows = math.ceil(len(handles) / fitting)
+    drawing.set_size_inches(width, height + 0.17 * n_rows)
+    drawing.legend(handles=handles, loc="outside lower center", ncols=math.ceil(len(handles) / n_rows), handlelength=3.2)
 
 
 def _handle(label: str, **look: Any) -> Artist:
@@ -514,59 +495,49 @@ def _handle(label: str, **look: Any) -> Artist:
     return Line2D([], [], label=label, **({"linestyle": "none"} | look))
 
 
-def _note_selection(drawing: matplotlib.figure.Figure, source: Source, shown: Sequence[int]) -> None:
+def _say_what_is_left_out(drawing: Drawing, source: Source, shown: list[int]) -> None:
     if len(shown) < len(source.points):
-        drawing.suptitle(f"{len(shown)} of {len(source.points)} grid points shown")
-
-
-def _marker_sizes(latent_sizes: Iterable[int]) -> dict[int, float]:
-    """Latent size -> marker area in points², by rank."""
-    ranked = sorted(set(latent_sizes))
-    return dict(zip(ranked, np.linspace(20, 75, len(ranked)) if len(ranked) > 1 else [35.0], strict=True))
+        drawing.suptitle(f"{len(shown)} of {len(source.points)} grid points are shown", fontsize=8.5)
 
 
 def _scale(runs: pd.DataFrame) -> pd.Series:
-    """In words, what a run's log-likelihood is and of which data; runs with different ones share no axis."""
+    """In words, the unit of a run's log-likelihood and its data: runs with different ones share no axis."""
     likelihoods = runs.groupby(["measure", "binarisation"]).likelihood.transform(lambda names: ", ".join(names.unique()))
-    data = [
-        " on grey pixels"
-        if measure == "not a density"
-        else ""
-        if binarisation == "none"
-        else f", {binarisation} binarisation"
-        for measure, binarisation in zip(runs.measure, runs.binarisation, strict=True)
-    ]
+    data = runs.binarisation.map(lambda name: "" if name == "none" else f", {name} binarisation")
+    data = data.mask(runs.measure == "not a density", " on grey pixels")
     return likelihoods.str.capitalize() + data + ": " + runs.measure
 
 
-def _words(settings: dict[str, Any]) -> str:
-    return ", ".join(f"{key.replace('_', ' ')} {_word(value)}" for key, value in settings.items())
+def _diverged(status: pd.Series) -> str:
+    """ " (1 of 5 diverged)", or nothing if all trained."""
+    n_diverged = (status == "diverged").sum()
+    return f" ({n_diverged} of {len(status)} diverged)" if n_diverged else ""
 
 
 def _word(value: Any) -> str:
-    """A setting's value: numbers short, definitions as their values."""
+    """A setting's name or value as text: numbers short, definitions and lists by what they hold."""
     if isinstance(value, dict):
-        return " ".join(map(_word, value.values()))
+        value = list(value.values())
     if isinstance(value, list):
         return " ".join(map(_word, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value).replace("_", " ")
 
 
-def _spread(values: Sequence, n: int) -> list:
+def _spread(values: Sequence[Any], n: int) -> list[Any]:
     """n of the values, evenly spread from first to last; the middle one for n = 1."""
-    if n == 1:
-        return [values[(len(values) - 1) // 2]]
-    chosen = np.linspace(0, len(values) - 1, min(n, len(values))).round().astype(int)
+    last = len(values) - 1
+    chosen = np.linspace(0, last, min(n, len(values))).round().astype(int) if n > 1 else [last // 2]
     return [values[index] for index in chosen]
 
 
-def _range(values: pd.Series) -> tuple[float, float]:
-    """Smallest and largest; widened where they are one."""
-    low, high = float(values.min()), float(values.max())
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+def _widened(values: pd.Series, below: float, above: float) -> tuple[float, float]:
+    """The values' range, widened by shares of itself; equal values have a range of one."""
+    low, high = values.min(), values.max()
+    low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
+    return low - below * (high - low), high + above * (high - low)
 
 
-def _integers(axis) -> None:
+def _whole_numbers(axis) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))

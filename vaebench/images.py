@@ -71,7 +71,7 @@ def save_dataset(dataset: Dataset, root: Path, path: Path) -> None:
 def load_images(dataset: Dataset, binarisation: str, path: Path) -> Images:
     """The splits that `save_dataset` kept. Raises UserError where they are missing or damaged."""
     try:
-        with np.load(path) as arrays:
+        with path.open("rb") as file, np.load(file) as arrays:
             levels = {split: torch.from_numpy(arrays[f"{split}_images"]) for split in SPLITS}
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise UserError(f"{path}: cannot be read ({error}); make it with: vaebench prepare {dataset.kind}") from error

@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 from vaebench.datasets import DATASETS
-from vaebench.fingerprint import fingerprint
+from vaebench.fingerprint import PACKAGE, fingerprint
 from vaebench.metrics import METRICS
 from vaebench.specification import Cohort, Experiment, Run
 
@@ -45,11 +45,16 @@ def figures_key(experiment: Experiment) -> str:
 
 
 def report_key(experiment: Experiment) -> str:
-    return _key(experiment.model_dump(mode="json"), fingerprint("report", frozenset(METRICS)))
+    return _key(experiment.model_dump(mode="json"), fingerprint("report", frozenset(METRICS)), _content("report.html"))
 
 
 def tracking_key(experiment: Experiment) -> str:
     return _key(experiment.title, [run.run_id for run in experiment.runs], fingerprint("tracking", frozenset(METRICS)))
+
+
+def _content(name: str) -> str:
+    """The hash of a file of the package that is no code."""
+    return hashlib.sha256((PACKAGE / name).read_bytes()).hexdigest()
 
 
 def _key(*parts: Any) -> str:

@@ -10,9 +10,8 @@ import base64
 import dataclasses
 import inspect
 import itertools
-import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +25,13 @@ from vaebench.figures import FIGURES
 from vaebench.findings import counted, listed
 from vaebench.metrics import METRICS
 from vaebench.specification import REGISTRIES, Experiment, Run
-from vaebench.statistics import CONFIDENCE, FEWEST_SEEDS, N_RESAMPLES
+from vaebench.statistics import CONFIDENCE, FEWEST_SEEDS
 from vaebench.store import ExperimentFolder, Results, read_json, write_text
 from vaebench.tables import Tables, format_interval, group_keys, heading, load, presented
+from vaebench.timing import stage_times
 
-# What has run before a report is written; Snakemake keeps the seconds of each job.
-STAGES = ("prepare", "train", "evaluate", "aggregate", "draw")
+# The stages that have run when a report is written.
+BEFORE_REPORT = ("train", "evaluate", "aggregate", "draw")
 MEDIA_TYPES = {"svg": "image/svg+xml", "png": "image/png"}
 SYMBOLS = {"sigma": "σ"}
 BINARISATIONS = {
@@ -81,25 +81,24 @@ def _content(experiment: Experiment, folder: ExperimentFolder, tables: Tables) -
         "summary": summary(experiment, tables),
         "comparisons": comparisons(experiment, tables),
         "figures": [_figure(folder, name) for name in FIGURES],
-        "metrics": METRICS.values(),
+        "metrics": list(METRICS.values()),
         "settings": settings(experiment),
         "definitions": definitions(experiment),
         "specification": specification_text(experiment),
         "runs": runs_table(experiment, tables.runs),
         "environments": {key: Counter(each[key] or "unknown" for each in environments) for key in environments[0]},
         "training_seconds": float(tables.history.seconds.sum()),
-        "stage_seconds": stage_seconds(folder.benchmarks),
+        "stage_times": [time for time in stage_times(folder) if time.stage in BEFORE_REPORT],
         "confidence": f"{100 * CONFIDENCE:g} %",
         "fewest_seeds": FEWEST_SEEDS,
-        "n_resamples": N_RESAMPLES,
     }
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A table as the template draws it: rows in named groups, key columns first, then columns of "mean [low, high]".
+    """A table as the template draws it: rows grouped by variant, `keys` columns first, then columns "mean [low, high]".
 
-    groups: (variant, what its log-likelihoods are, rows); a row: its cells, strings, and whether each is set in bold.
+    groups: (variant, its likelihoods, rows); a row is its cells, each a string and whether it is set in bold.
     """
 
     keys: list[str]
@@ -110,10 +109,14 @@ class Table:
 def summary(experiment: Experiment, tables: Tables) -> Table:
     """The summary as `presented` gives it, by variant."""
     shown = presented(experiment, tables.summary).astype(str)
+    # Both stand beside the rows of a variant, where the grid does not set them.
+    aside = {"variant", "likelihood"} - set(experiment.grid_keys)
+    shown = shown.loc[:, ~shown.columns.isin(aside) & ~shown.columns.duplicated()]
+    rows = [[(cell, False) for cell in row] for row in shown.to_numpy()]
     n_keys = len(shown.columns) - len(METRICS)
-    rows = [[(cell, False) for cell in row] for row in shown.drop(columns="variant").to_numpy()]
-    groups = _by_variant(tables.summary.variant, rows, tables.runs)
-    return Table(list(shown.columns[1:n_keys]), list(shown.columns[n_keys:]), groups)
+    return Table(
+        list(shown.columns[:n_keys]), list(shown.columns[n_keys:]), _by_variant(tables, tables.summary.variant, rows)
+    )
 
 
 def comparisons(experiment: Experiment, tables: Tables) -> Table:
@@ -123,11 +126,11 @@ def comparisons(experiment: Experiment, tables: Tables) -> Table:
     rows = []
     for values, group in points:
         by_metric = group.set_index("metric").to_dict("index")
-        cells = [_difference(by_metric[name]) for name in METRICS]
-        rows.append([(str(cell), False) for cell in (*values[1:], int(group.n.fillna(0).max()))] + cells)
-    groups = _by_variant([values[0] for values, _ in points], rows, tables.runs)
-    shown_keys = [key.replace("_", " ") for key in keys[1:]]
-    return Table([*shown_keys, "seeds"], [heading(metric, experiment) for metric in METRICS.values()], groups)
+        point = [str(value) for value in (*values[1:], int(group.n.fillna(0).max()))]
+        rows.append([(cell, False) for cell in point] + [_difference(by_metric[name]) for name in METRICS])
+    headings = [heading(metric, experiment) for metric in METRICS.values()]
+    groups = _by_variant(tables, [values[0] for values, _ in points], rows)
+    return Table([*(key.replace("_", " ") for key in keys[1:]), "seeds"], headings, groups)
 
 
 def _difference(row: dict[str, Any]) -> tuple[str, bool]:
@@ -136,14 +139,14 @@ def _difference(row: dict[str, Any]) -> tuple[str, bool]:
     return format_interval(row["difference"], row["low"], row["high"]), findings.excludes_zero(row)
 
 
-def _by_variant(variants: Any, rows: list[Any], runs: pd.DataFrame) -> list[tuple[str, str, list[Any]]]:
-    measures = {variant: listed(group.measure.unique()) for variant, group in runs.groupby("variant", sort=False)}
-    pairs = itertools.groupby(zip(variants, rows, strict=True), key=lambda pair: pair[0])
-    return [(variant, measures[variant], [row for _, row in group]) for variant, group in pairs]
+def _by_variant(tables: Tables, variants: Iterable[str], rows: list[Any]) -> list[tuple[str, str, list[Any]]]:
+    likelihoods = tables.summary.groupby("variant").likelihood.unique()
+    groups = itertools.groupby(zip(variants, rows, strict=True), key=lambda pair: pair[0])
+    return [(variant, "; ".join(likelihoods[variant]), [row for _, row in group]) for variant, group in groups]
 
 
 def runs_table(experiment: Experiment, runs: pd.DataFrame) -> list[list[str]]:
-    """Every run: its header, then a row each."""
+    """Every run: the header, then a row each."""
     names = ["run_id", "seed", "status", *METRICS]
     header = ["run", "seed", "status", *(heading(metric, experiment) for metric in METRICS.values())]
     return [header, *([_plain(cell) for cell in row] for row in runs[names].itertuples(index=False))]
@@ -152,7 +155,9 @@ def runs_table(experiment: Experiment, runs: pd.DataFrame) -> list[list[str]]:
 def _plain(cell: Any) -> str:
     if pd.isna(cell):
         return "–"
-    return f"{cell:.4f}".replace("-", "−") if isinstance(cell, float) else str(cell)
+    if isinstance(cell, float):
+        return f"{cell:.0f}" if cell.is_integer() else f"{cell:.4f}".replace("-", "−")
+    return str(cell)
 
 
 def _figure(folder: ExperimentFolder, name: str) -> dict[str, str]:
@@ -200,13 +205,12 @@ def _value(value: Any) -> str:
 
 def definitions(experiment: Experiment) -> dict[str, str]:
     """Each registered name that the runs use, and the first paragraph of what its author says of it."""
-    used = {type(getattr(run, name)): name for run in experiment.runs for name in REGISTRIES}
-    tags = {definition: REGISTRIES[name].tag for definition, name in used.items()}
+    used = {(name, type(getattr(run, name))): None for name in REGISTRIES for run in experiment.runs}
     return {
-        f"{used[definition]}: {getattr(definition, tag)}": " ".join(
-            (inspect.getdoc(definition) or "").split("\n\n")[0].split()
+        f"{name}: {getattr(definition, REGISTRIES[name].tag)}": " ".join(
+            inspect.getdoc(definition).split("\n\n")[0].split()
         )
-        for definition, tag in tags.items()
+        for name, definition in used
     }
 
 
@@ -216,13 +220,5 @@ def specification_text(experiment: Experiment) -> str:
     content["variants"] = {
         name: variant.model_dump(mode="json", exclude_unset=True) for name, variant in experiment.variants.items()
     }
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
-
-
-def stage_seconds(benchmarks: Path) -> dict[str, float]:
-    """Stage -> wall-clock seconds of its jobs together, from the benchmark files that Snakemake leaves."""
-    seconds: dict[str, float] = {}
-    for path in sorted(benchmarks.rglob("*.tsv")):
-        stage = re.split(r"[-_.]", path.relative_to(benchmarks).parts[0])[0]
-        seconds[stage] = seconds.get(stage, 0.0) + float(pd.read_csv(path, sep="\t").s.sum())
-    return {stage: seconds[stage] for stage in STAGES if stage in seconds}
+    content["description"] = experiment.description.strip()
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)

@@ -247,7 +247,7 @@ class Experiment(BaseModel):
             if cohort.name == name:
                 return cohort
         raise UserError(
-            f"{self.name}: no cohort {name!r}; if the experiment file has changed since the workflow was started, start it again"
+            f"{self.name}: no cohort {name!r}; if its file has changed since the workflow was started, start it again"
         )
 
 

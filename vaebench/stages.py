@@ -20,7 +20,7 @@ _experiments: dict[str, Experiment] = {}
 
 
 def load_requested(arguments: Iterable[str], main_experiment: str) -> None:
-    """Read the experiments that a call asks for at once, so that a mistake ends it, in one line, before anything is planned."""
+    """Read the experiments that a call asks for at once, so that a mistake ends it in one line, with nothing planned."""
     requested = {Path(target).parts[1] for target in arguments if re.match(r"results/.", target)}
     for name in sorted(requested - set(RESERVED_NAMES)) or [main_experiment]:
         try:

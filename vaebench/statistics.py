@@ -8,13 +8,12 @@ import numpy as np
 from scipy import stats
 
 CONFIDENCE = 0.95
-N_RESAMPLES = 9999
 # With fewer seeds an interval says more about the method than about the data.
 FEWEST_SEEDS = 3
 
 
 class Interval(NamedTuple):
-    """A mean over seeds and its 95 % percentile-bootstrap interval; NaN bounds where there are too few seeds."""
+    """A mean over seeds and its 95 % interval; NaN bounds where there are too few seeds."""
 
     mean: float
     low: float
@@ -23,18 +22,15 @@ class Interval(NamedTuple):
 
 
 def mean_interval(values: np.ndarray) -> Interval:
-    """values: [n], one a seed. The resamples are seeded: the same values give the same interval."""
+    """Student's t interval of the mean; values: [n], one a seed.
+
+    The bootstrap is no choice for a handful of seeds: its percentile interval of five Gaussian values covers their mean in
+    83 % of cases, not in 95 %, and that of three in 75 %. docs/design.md has the simulation.
+    """
     values = np.asarray(values, dtype=float)
     n = len(values)
     mean = float(values.mean()) if n else float("nan")
     if n < FEWEST_SEEDS:
         return Interval(mean, float("nan"), float("nan"), n)
-    bounds = stats.bootstrap(
-        (values,),
-        np.mean,
-        confidence_level=CONFIDENCE,
-        n_resamples=N_RESAMPLES,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return Interval(mean, float(bounds.low), float(bounds.high), n)
+    half_width = stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1) * values.std(ddof=1) / np.sqrt(n)
+    return Interval(mean, float(mean - half_width), float(mean + half_width), n)

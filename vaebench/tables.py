@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,17 +64,19 @@ def aggregate(experiment: Experiment, results: Results) -> None:
 def load(folder: ExperimentFolder) -> Tables:
     """The tables that `aggregate` wrote."""
     return Tables(
-        runs=pd.read_csv(folder.runs),
-        summary=pd.read_csv(folder.summary("csv")),
-        comparisons=pd.read_csv(folder.comparisons),
+        runs=_read_csv(folder.runs),
+        summary=_read_csv(folder.summary("csv")),
+        comparisons=_read_csv(folder.comparisons),
         history=pd.read_parquet(folder.history),
         spectrum=pd.read_parquet(folder.spectrum),
     )
 
 
 def group_keys(experiment: Experiment) -> list[str]:
-    """The columns that, with the variant, tell groups of seeds apart."""
-    return ["variant", "latent_size", *(key for key in experiment.grid_keys if key != "latent_size")]
+    """The columns that tell groups of seeds apart: variant, latent size, and what the grid sets."""
+    columns = dict.fromkeys(column for run in experiment.runs for column in flat_settings(run))
+    in_grid = [column for column in columns if column.split(".")[0] in experiment.grid_keys]
+    return list(dict.fromkeys(["variant", "latent_size", *in_grid]))
 
 
 def runs_table(experiment: Experiment, folder: ExperimentFolder, metrics: pd.DataFrame) -> pd.DataFrame:
@@ -129,7 +132,7 @@ def summary_table(experiment: Experiment, runs: pd.DataFrame) -> pd.DataFrame:
     rows = []
     keys = group_keys(experiment)
     labels = {run.run_id: likelihood_label(run) for run in experiment.runs}
-    for values, group in runs.groupby(keys, sort=False):
+    for values, group in _groups(runs, keys).items():
         trained = group[group.status == "trained"]
         row = dict(zip(keys, values, strict=True))
         row |= {"likelihood": labels[group.run_id.iloc[0]], "measure": group.measure.iloc[0]}
@@ -141,10 +144,16 @@ def summary_table(experiment: Experiment, runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _groups(runs: pd.DataFrame, keys: list[str]) -> dict[tuple, pd.DataFrame]:
+    """The runs of each group of seeds; a setting that a group does not have is None."""
+    groups = runs.groupby(keys, sort=False, dropna=False)
+    return {tuple(None if pd.isna(value) else value for value in values): group for values, group in groups}
+
+
 def comparisons_table(experiment: Experiment, runs: pd.DataFrame) -> pd.DataFrame:
     """Variant minus baseline at the same grid point, over the seeds that both trained."""
     keys = group_keys(experiment)
-    groups = {values: group.set_index("seed") for values, group in runs[runs.status == "trained"].groupby(keys, sort=False)}
+    groups = {values: group.set_index("seed") for values, group in _groups(runs[runs.status == "trained"], keys).items()}
     rows = []
     for values, group in groups.items():
         baseline = groups.get((experiment.baseline, *values[1:]))
@@ -172,7 +181,9 @@ def _same_measure(group: pd.DataFrame, baseline: pd.DataFrame) -> bool:
 
 def presented(experiment: Experiment, summary: pd.DataFrame) -> pd.DataFrame:
     """The summary as people read it: "mean [low, high]", with units and directions in the header."""
-    shown = summary[[*group_keys(experiment), "likelihood"]].rename(columns=lambda key: key.replace("_", " "))
+    # The likelihood's label says its settings too.
+    keys = summary[[*(key for key in group_keys(experiment) if not key.startswith("likelihood")), "likelihood"]]
+    shown = keys.astype(object).where(keys.notna(), "–").rename(columns=lambda key: key.replace("_", " "))
     shown["seeds"] = [
         f"{row.n} (+{row.n_diverged} diverged)" if row.n_diverged else str(row.n) for row in summary.itertuples()
     ]
@@ -192,8 +203,8 @@ def format_interval(mean: float, low: float, high: float) -> str:
     """ "−24.21 [−24.30, −24.12]"; the mean alone where there is no interval, a dash where there is no mean."""
     if np.isnan(mean):
         return "–"
-    text = f"{mean:.2f}" if np.isnan(low) else f"{mean:.2f} [{low:.2f}, {high:.2f}]"
-    return text.replace("-", "−")
+    numbers = [f"{round(number, 2) + 0.0:.2f}".replace("-", "−") for number in (mean, low, high)]
+    return numbers[0] if np.isnan(low) else f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
 
 
 def _markdown(shown: pd.DataFrame) -> str:
@@ -203,7 +214,7 @@ def _markdown(shown: pd.DataFrame) -> str:
 
 def _latex(experiment: Experiment, shown: pd.DataFrame) -> str:
     """A booktabs table; every number beside its interval over seeds."""
-    note = f"% {experiment.name}: mean and 95 % bootstrap interval over seeds. Needs the package booktabs.\n"
+    note = f"% {experiment.name}: mean and 95 % interval over seeds. Needs the package booktabs.\n"
     symbols = {"−": "$-$", "↑": r"$\uparrow$", "↓": r"$\downarrow$"}
     body = shown.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1).to_latex(hrules=True)
     for symbol, latex in symbols.items():
@@ -211,6 +222,11 @@ def _latex(experiment: Experiment, shown: pd.DataFrame) -> str:
     return note + body
 
 
-def _save_csv(table: pd.DataFrame, path) -> None:
+def _save_csv(table: pd.DataFrame, path: Path) -> None:
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Names stay text, also "1" and "nan"."""
+    return pd.read_csv(path, dtype={"variant": str, "baseline": str}, keep_default_na=False, na_values=[""])

@@ -7,6 +7,7 @@ batches of equal size; the images left over wait for the next permutation.
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -66,6 +67,8 @@ def train(
     saved = time.monotonic()
     while training.epoch < training.n_epochs and training.lanes:
         training.run_epoch()
+        if training.epoch % math.ceil(training.n_epochs / 10) == 0:
+            print(f"epoch {training.epoch} of {training.n_epochs}, {len(training.lanes)} lanes", flush=True)
         if checkpoint is not None and time.monotonic() - saved >= checkpoint_seconds:
             training.save(checkpoint)
             saved = time.monotonic()
@@ -228,6 +231,7 @@ class Training:
         self.stack.keep(self.lanes)
         self.stack.rows.copy_(tensors.pop("rows"))
         self._optimise(self.stack.rows, tensors)
+        print(f"goes on after epoch {self.epoch} of {self.n_epochs}", flush=True)
 
     def _identity(self) -> list[str]:
         return [run.run_id for run in self.runs]

@@ -1,0 +1,79 @@
+"""The house: imports go down the floors only, and some floors stay free of torch."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vaebench.fingerprint import PACKAGE, direct_imports
+
+# From the ground up; a module imports only modules of lower floors. docs/design.md says what each is for.
+FLOORS = [
+    {"errors", "registry"},
+    {
+        "datasets",
+        "likelihoods",
+        "networks",
+        "schedules",
+        "store",
+        "streams",
+        "environment",
+        "fingerprint",
+        "metrics",
+        "statistics",
+    },
+    {"experiment_file", "model", "timing"},
+    {"specification", "stack"},
+    {"images", "keys", "tables"},
+    {"evaluation", "training", "figures", "findings", "stages", "tracking"},
+    {"jobs", "report"},
+    {"cli"},
+    {"__main__"},
+]
+WITH_TORCH = {"streams", "model", "stack", "images", "evaluation", "training", "jobs"}
+WITHOUT_TORCH = sorted(set.union(*FLOORS) - WITH_TORCH - {"__main__"})
+HEAVY = ("torch", "mlflow", "snakemake", "matplotlib", "seaborn", "sklearn")
+
+
+def floor_of(module: str) -> int:
+    return next(index for index, floor in enumerate(FLOORS) if module in floor)
+
+
+def modules() -> list[str]:
+    return sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
+
+
+def test_every_module_has_its_floor():
+    assert set(modules()) == set.union(*FLOORS)
+
+
+@pytest.mark.parametrize("module", modules())
+def test_imports_go_down(module):
+    upwards = {name for name in direct_imports(PACKAGE / f"{module}.py") if floor_of(name) >= floor_of(module)}
+    # Steps are imported by the command line as they run; both ways between floors would be a circle.
+    assert not upwards, f"{module} imports {upwards}, which is not below it"
+
+
+def loaded_by(modules: list[str]) -> set[str]:
+    """Which of the heavy libraries a fresh Python has loaded after importing these modules."""
+    code = f"import sys, {', '.join(modules)}; print(*(name for name in {HEAVY} if name in sys.modules))"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_floors_marked_no_torch_load_none_of_the_heavy_libraries():
+    assert loaded_by([f"vaebench.{module}" for module in WITHOUT_TORCH]) == set()
+
+
+def test_that_check_can_fail():
+    assert "torch" in loaded_by(["vaebench.model"])
+
+
+def test_the_core_needs_neither_mlflow_nor_snakemake():
+    assert loaded_by([f"vaebench.{module}" for module in sorted(WITH_TORCH)]) <= {"torch", "sklearn"}
+
+
+def test_what_must_be_at_the_top_is_there():
+    top = Path(__file__).parents[1]
+    for name in ("README.md", "environment.yml", "Snakefile", "vaebench", "experiments", "results", "tests"):
+        assert (top / name).exists(), name

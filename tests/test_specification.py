@@ -1,0 +1,131 @@
+"""Specification: expansion, identity, cohorts, and one clear message for every mistake."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vaebench import specification
+from vaebench.errors import UserError
+from vaebench.likelihoods import Gaussian
+from vaebench.schedules import Constant, Linear
+from vaebench.specification import Run
+
+MISTAKES = yaml.safe_load((Path(__file__).parent / "bad_experiments.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake["name"])
+def test_a_mistake_is_one_clear_message(write_experiment, mistake):
+    path = write_experiment(**mistake.get("set", {}))
+    if "text" in mistake:
+        path.write_text(mistake["text"], encoding="utf-8")
+    with pytest.raises(UserError) as error:
+        specification.load(path)
+    for line in str(error.value).splitlines():
+        assert line.startswith(f"{path}: ")
+    for words in mistake["says"]:
+        assert words in str(error.value)
+
+
+def test_every_mistake_of_a_file_is_named(write_experiment):
+    with pytest.raises(UserError) as error:
+        specification.load(write_experiment(seeds=0, sedes=1, dataset="minst"))
+    assert len(str(error.value).splitlines()) == 3
+
+
+def test_a_missing_file_gives_the_nearest_name(write_experiment):
+    path = write_experiment("digits")
+    with pytest.raises(UserError, match=r"no such file; did you mean 'digits'\?"):
+        specification.load(path.with_name("digit.yaml"))
+
+
+@pytest.mark.parametrize("name", ["Digits", "datasets", "reference", "a b"])
+def test_a_file_whose_name_cannot_be_a_folders(write_experiment, name):
+    with pytest.raises(UserError, match="cannot name an experiment"):
+        specification.load(write_experiment(name))
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1E-3", "1.0e-3", "0.001", "+1e-3"])
+def test_numbers_as_people_write_them(write_experiment, text):
+    path = write_experiment()
+    content = path.read_text(encoding="utf-8").replace("epochs: 3", f"epochs: 3\n  learning_rate: {text}")
+    path.write_text(content, encoding="utf-8")
+    assert specification.load(path).runs[0].learning_rate == 0.001
+
+
+def test_variants_grid_and_seeds_are_multiplied(make_experiment):
+    experiment = make_experiment(seeds=3, grid={"latent_size": [2, 4], "learning_rate": [0.1, 0.2]})
+    assert len(experiment.runs) == 2 * 4 * 3
+    assert len({run.run_id for run in experiment.runs}) == 24
+    points = [(run.variant, run.latent_size, run.learning_rate, run.seed) for run in experiment.runs[:4]]
+    assert points == [("bce", 2, 0.1, 0), ("bce", 2, 0.1, 1), ("bce", 2, 0.1, 2), ("bce", 2, 0.2, 0)]
+
+
+def test_a_variant_overrides_the_defaults_and_what_neither_names_keeps_its_default(make_experiment):
+    experiment = make_experiment(
+        defaults={"kl": {"schedule": "linear", "over": 0.5}, "epochs": 7},
+        variants={"a": {}, "b": {"kl": "constant", "likelihood": {"kind": "gaussian", "sigma": 0.1}}},
+        baseline="a",
+    )
+    a, b = experiment.runs[0], experiment.runs[2]
+    assert (a.kl, a.epochs, a.batch_size) == (Linear(over=0.5), 7, 128)
+    assert (b.kl, b.epochs, b.likelihood) == (Constant(), 7, Gaussian(sigma=0.1))
+
+
+def test_run_ids_are_stable_and_depend_on_settings_alone(make_experiment):
+    run = make_experiment().runs[0]
+    assert run.run_id == make_experiment(title="Another title", lanes=1, evaluation={"n_samples": 9}).runs[0].run_id
+    assert run.run_id != make_experiment(defaults={"learning_rate": 0.5}).runs[0].run_id
+    # Written down once: a change of this is a change of every run's identity.
+    assert make_experiment(defaults={}).runs[0].run_id == "bce-z8-s0-9d2ec332e6"
+
+
+def test_a_run_comes_back_from_its_plain_data(make_experiment):
+    for run in make_experiment().runs:
+        again = Run.model_validate_json(run.model_dump_json())
+        assert again == run
+        assert again.run_id == run.run_id
+
+
+def test_cohorts_hold_runs_of_one_shape_and_every_run_once(make_experiment):
+    experiment = make_experiment(
+        seeds=3,
+        grid={"latent_size": [2, 4]},
+        variants={"a": {}, "b": {"kl": {"schedule": "constant", "weight": 4}}, "c": {"likelihood": "gaussian"}},
+        baseline="a",
+    )
+    assert sorted(len(cohort.runs) for cohort in experiment.cohorts) == [3, 3, 6, 6]
+    assert sorted(run.run_id for cohort in experiment.cohorts for run in cohort.runs) == sorted(
+        run.run_id for run in experiment.runs
+    )
+    for cohort in experiment.cohorts:
+        assert len({(run.latent_size, run.likelihood) for run in cohort.runs}) == 1
+
+
+def test_cohorts_are_split_evenly_into_at_most_so_many_lanes(make_experiment):
+    experiment = make_experiment(seeds=7, lanes=3, variants={"a": {}}, baseline="a")
+    assert [len(cohort.runs) for cohort in experiment.cohorts] == [2, 2, 3]
+    assert len({cohort.name for cohort in experiment.cohorts}) == 3
+
+
+def test_a_cohort_that_is_not_planned_any_more(make_experiment):
+    with pytest.raises(UserError, match="no cohort 'gone'"):
+        make_experiment().cohort("gone")
+
+
+def test_what_is_no_density_is_known(make_experiment):
+    bce, mse = (make_experiment().runs[index] for index in (0, 2))
+    assert not bce.is_normalised
+    assert mse.is_normalised
+    assert make_experiment(defaults={"binarisation": "static"}).runs[0].is_normalised
+
+
+def test_the_schema_for_editors_names_every_key(make_experiment):
+    schema = specification.json_schema()
+    assert set(schema["properties"]) == set(specification.Experiment.model_fields)
+    assert "latent_size" in schema["$defs"]["Settings"]["properties"]
+
+
+@pytest.mark.parametrize("path", sorted(Path(__file__).parents[1].glob("experiments/*.yaml")), ids=lambda path: path.stem)
+def test_the_experiments_of_this_repository_are_valid(path):
+    assert specification.load(path).runs

@@ -1,0 +1,42 @@
+"""Files are written whole or not at all."""
+
+import pytest
+
+from vaebench.store import made_by, read_json, replacing, write_json
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path):
+    path = tmp_path / "new" / "file.json"
+    with replacing(path) as temporary:
+        temporary.write_text("whole")
+        assert not path.exists()
+        assert temporary.suffix == ".json"
+    assert path.read_text() == "whole"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+
+    def fail():
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_comes_back_and_holds_no_nan(tmp_path):
+    path = tmp_path / "file.json"
+    write_json(path, {"key": "k", "value": 0.1})
+    assert read_json(path) == {"key": "k", "value": 0.1}
+    assert made_by(path, "k")
+    assert not made_by(path, "other")
+    assert not made_by(tmp_path / "none.json", "k")
+    with pytest.raises(ValueError, match="Out of range float"):
+        write_json(path, {"value": float("nan")})
+    assert read_json(path)["value"] == 0.1

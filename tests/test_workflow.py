@@ -1,0 +1,245 @@
+"""The whole workflow on a tiny experiment, in a copy of this repository: what runs again, and what does not."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+REPOSITORY = Path(__file__).parents[1]
+COPIED = ("Snakefile", "environment.yml", "profiles", "vaebench", "experiments")
+TINY = {
+    "title": "A tiny experiment",
+    "dataset": "digits",
+    "defaults": {"network": {"kind": "mlp", "hidden": [16]}, "epochs": 2},
+    "seeds": 2,
+    "grid": {"latent_size": [2]},
+    "variants": {"bce": {"likelihood": "bernoulli"}, "beta-4": {"kl": {"schedule": "constant", "weight": 4}}},
+    "baseline": "bce",
+    "evaluation": {"n_samples": 4},
+    "lanes": 2,
+}
+
+
+def write(folder: Path, name: str = "tiny", **changes) -> None:
+    path = folder / "experiments" / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(TINY | changes, sort_keys=False), encoding="utf-8")
+
+
+def call(folder: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+    """Run a module of the copied repository with this Python."""
+    binaries = str(Path(sys.executable).parent)
+    environment = os.environ | {"PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def snakemake(folder: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+    return call(folder, "snakemake", *arguments, "--cores", "2", "--config", "experiment=tiny", check=check)
+
+
+def planned(folder: Path) -> set[str]:
+    """The rules that a call would run."""
+    output = snakemake(folder, "--dry-run").stdout
+    return set(re.findall(r"^(?:local)?rule (\w+):", output, re.MULTILINE)) - {"all"}
+
+
+def copy_repository(folder: Path) -> Path:
+    for name in COPIED:
+        source = REPOSITORY / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """The repository after the tiny experiment has run; tests copy it before they change it."""
+    folder = copy_repository(tmp_path_factory.mktemp("finished"))
+    write(folder)
+    (folder / "said.txt").write_text(snakemake(folder).stdout)
+    return folder
+
+
+@pytest.fixture
+def copied(finished, tmp_path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "copy"))
+
+
+def test_everything_that_was_promised_is_there(finished):
+    results = finished / "results/tiny"
+    for name in ("runs.csv", "summary.csv", "summary.md", "summary.tex", "comparisons.csv", "report.html", "tracked.csv"):
+        assert (results / name).stat().st_size > 0, name
+    for suffix in ("png", "svg", "pdf"):
+        assert list((results / "figures").glob(f"*.{suffix}"))
+    assert (finished / "results/mlflow.db").exists()
+    runs = pd.read_csv(results / "runs.csv")
+    assert len(runs) == 4
+    assert (runs.status == "trained").all()
+    assert (runs.elbo == -(runs.rate + runs.distortion)).all() or (
+        runs.elbo + runs.rate + runs.distortion
+    ).abs().max() < 1e-9
+    said = (finished / "said.txt").read_text()
+    assert re.search(r"train +2 jobs +\d+\.\d s", said)
+    assert "results/tiny/report.html" in said
+
+
+def test_a_second_call_does_nothing(copied):
+    assert planned(copied) == set()
+
+
+def test_unused_settings_change_nothing(copied):
+    # The weight of the default schedule is overridden by no one, a batch size that is the default's is the same run.
+    write(copied, defaults=TINY["defaults"] | {"batch_size": 128, "latent_size": 5})
+    assert planned(copied) <= {"report", "track"}
+    write(copied, lanes=2, seeds=2)
+    assert planned(copied) == set()
+
+
+def test_a_new_title_only_writes_the_report_and_the_index_again(copied):
+    write(copied, title="Another title")
+    assert planned(copied) == {"report", "track"}
+
+
+def test_editing_a_figures_code_only_redraws(copied):
+    path = copied / "vaebench/figures.py"
+    path.write_text(path.read_text(encoding="utf-8") + "\n\nEDITED = 1\n", encoding="utf-8")
+    assert planned(copied) == {"draw", "report", "track"}
+
+
+def test_editing_a_comment_or_adding_a_likelihood_changes_nothing(copied):
+    path = copied / "vaebench/likelihoods.py"
+    added = """
+
+# A comment.
+@LIKELIHOODS.register
+@dataclass(frozen=True)
+class Another(Gaussian):
+    kind: Literal["another"] = "another"
+"""
+    path.write_text(path.read_text(encoding="utf-8") + added, encoding="utf-8")
+    assert planned(copied) == set()
+
+
+def test_editing_the_evaluation_does_not_train(copied):
+    write(copied, evaluation={"n_samples": 5})
+    rules = planned(copied)
+    assert "evaluate" in rules
+    assert "train" not in rules
+
+
+def test_a_new_seed_and_a_new_variant_train_only_what_is_new(copied):
+    results = copied / "results/tiny"
+    before = pd.read_csv(results / "runs.csv").set_index("run_id")
+    weights = {path: path.stat().st_mtime_ns for path in results.glob("runs/*/weights.safetensors")}
+    write(copied, seeds=3, variants=TINY["variants"] | {"mse": {"likelihood": "gaussian"}})
+    snakemake(copied, "results/tiny/runs.csv")
+    after = pd.read_csv(results / "runs.csv").set_index("run_id")
+    assert len(after) == 9
+    assert {path: path.stat().st_mtime_ns for path in weights} == weights
+    metrics = ["elbo", "rate", "distortion", "nll", "active_units"]
+    assert after.loc[before.index, metrics].equals(before[metrics])
+
+
+def test_numbers_do_not_depend_on_cores_nor_on_cohorts(finished, tmp_path):
+    folder = copy_repository(tmp_path)
+    write(folder, lanes=3)
+    call(folder, "snakemake", "--cores", "1", "results/tiny/runs.csv")
+    assert (folder / "results/tiny/runs.csv").read_bytes() == (finished / "results/tiny/runs.csv").read_bytes()
+
+
+def test_a_killed_training_job_goes_on_and_ends_with_the_same_bits(finished, tmp_path):
+    write(finished, "long", defaults=TINY["defaults"] | {"epochs": 400}, seeds=1)
+    cohort = re.search(r"^  (\S+):", call(finished, "vaebench", "check", "experiments/long.yaml").stdout, re.MULTILINE)[1]
+    arguments = ["vaebench", "train", "experiments/long.yaml", "--cohort", cohort, "--checkpoint-seconds", "0"]
+    for name in ("unbroken", "killed"):
+        (tmp_path / name).mkdir()
+        shutil.copytree(finished / "results/datasets", tmp_path / name / "datasets")
+    call(finished, *arguments, "--results", str(tmp_path / "unbroken"))
+    killed = [sys.executable, "-m", *arguments, "--results", str(tmp_path / "killed")]
+    checkpoint = tmp_path / "killed/long/cohorts" / cohort / "checkpoint.safetensors"
+    with subprocess.Popen(killed, cwd=finished, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while not checkpoint.exists():
+            assert process.poll() is None
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+    assert checkpoint.exists()
+    assert not list((tmp_path / "killed").glob("long/runs/*"))
+    again = call(finished, *arguments, "--results", str(tmp_path / "killed"))
+    assert "goes on after epoch" in again.stdout
+    assert not checkpoint.exists()
+    pairs = [
+        (path, tmp_path / "killed" / path.relative_to(tmp_path / "unbroken"))
+        for path in tmp_path.glob("unbroken/long/runs/*/*")
+    ]
+    assert len(pairs) == 6
+    for one, other in pairs:
+        if one.suffix == ".safetensors":
+            states = load_file(one), load_file(other)
+            assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+        elif one.suffix == ".parquet":
+            histories = [pd.read_parquet(path).drop(columns="seconds") for path in (one, other)]
+            assert len(histories[0]) == 400
+            assert histories[0].equals(histories[1])
+
+
+def test_a_run_that_diverges_is_counted_and_shown_and_the_others_go_on(finished, tmp_path):
+    folder = Path(shutil.copytree(finished, tmp_path / "copy"))
+    variants = {"bce": {}, "wild": {"kl": {"schedule": "constant", "weight": 1.0e38}}}
+    write(folder, variants=variants, seeds=1)
+    snakemake(folder)
+    runs = pd.read_csv(folder / "results/tiny/runs.csv").set_index("variant")
+    assert runs.status.to_dict() == {"bce": "trained", "wild": "diverged"}
+    assert runs.loc["wild", ["elbo", "rate"]].isna().all()
+    expected = pd.read_csv(finished / "results/tiny/runs.csv").set_index("run_id")
+    assert runs.set_index("run_id").elbo.iloc[0] == expected.elbo[runs.run_id["bce"]]
+    assert runs.run_id["wild"] in (folder / "results/tiny/report.html").read_text(encoding="utf-8")
+
+
+def test_a_mistake_in_the_file_ends_the_call_in_one_line_and_nothing_has_started(finished, tmp_path):
+    folder = copy_repository(tmp_path)
+    write(folder, sedes=3)
+    done = snakemake(folder, check=False)
+    assert done.returncode == 1
+    said = [line for line in done.stderr.splitlines() if "profile" not in line]
+    assert said == [
+        "vaebench: experiments/tiny.yaml: sedes: no such key; did you mean 'seeds'? allowed: "
+        + ", ".join(
+            ["title", "description", "dataset", "defaults", "seeds", "grid", "variants", "baseline", "evaluation", "lanes"]
+        )
+    ]
+    assert not (folder / "results").exists()
+
+
+def test_the_command_line_says_in_one_line_what_is_wrong(finished):
+    for arguments, words in (
+        (["check", "experiments/none.yaml"], "experiments/none.yaml: no such file"),
+        (["train", "experiments/tiny.yaml", "--cohort", "x"], "no cohort 'x'"),
+        (["train", "experiments/tiny.yaml", "--cohort", "x", "--results", "elsewhere"], "no cohort 'x'"),
+    ):
+        done = call(finished, "vaebench", *arguments, check=False)
+        assert done.returncode == 1
+        assert words in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    assert call(finished, "vaebench", "trane", check=False).returncode == 2
+
+
+def test_snakemakes_own_report_can_be_made(copied):
+    snakemake(copied, "--report", "snakemake-report.html")
+    text = (copied / "snakemake-report.html").read_text(encoding="utf-8")
+    assert "training-curves.svg" in text
+    assert "Summary over seeds" in text
