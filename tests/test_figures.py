@@ -2,56 +2,265 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from vaebench import tables
-from vaebench.figures import Source
+from vaebench.figures import FIGURES, Figures, Source, draw_all, styled
 from vaebench.metrics import METRICS
-from vaebench.specification import Experiment, load
+from vaebench.specification import load
 from vaebench.store import Results, replacing, write_json
-from vaebench.training import HISTORY_COLUMNS
+
+HEAD = "{title: made up, dataset: digits, baseline: a, defaults: {epochs: 6}, "
+MEASURES = "a: {likelihood: bernoulli}, b: {likelihood: gaussian}, c: {likelihood: bernoulli, binarisation: dynamic}"
+LONG = [f"a-variant-with-a-rather-long-name-{i}: {{kl: {{schedule: constant, weight: {i}}}}}" for i in range(2, 15)]
+EXPERIMENTS = {
+    "one run": HEAD + "seeds: 1, variants: {a: {}}}",
+    "variants with latent sizes": HEAD + "seeds: 2, variants: {a: {latent_size: 3}, b: {latent_size: 9}}}",
+    "larger grid": f"{HEAD} seeds: 2, grid: {{learning_rate: [0.1, 0.01], latent_size: [2, 4, 8, 16, 32]}}, "
+    f"variants: {{{MEASURES}}}}}",
+    "long names": f"{HEAD} seeds: 2, variants: {{a: {{}}, {', '.join(LONG)}}}}}",
+}
+# Runs that diverge, as VARIANT-sSEED.
+DIVERGED = {"larger grid": ("a-s0", "b-s0", "b-s1"), "one run": ("a-s0",)}
 
 
-def make_experiment(folder: Path, text: str) -> Experiment:
-    path = folder / "made-up.yaml"
-    path.write_text(text, encoding="utf-8")
-    return load(path)
-
-
-def make_tables(experiment: Experiment, results: Results, diverged: tuple[str, ...] = ()) -> Source:
-    """Tables and pictures as the workflow makes them; of the runs called VARIANT-sSEED in `diverged`, none."""
-    folder = results.experiment(experiment.name)
+def make_tables(folder: Path, text: str, diverged: tuple[str, ...] = ()) -> Source:
+    """Random tables and pictures, saved as the workflow does; runs called VARIANT-sSEED in `diverged` have no scores."""
+    (folder / "made-up.yaml").write_text(text, encoding="utf-8")
+    experiment = load(folder / "made-up.yaml")
+    results = Results(folder / "results")
     rng = np.random.default_rng(0)
     for cohort in experiment.cohorts:
         history, metrics, spectrum = [], [], []
         for run in cohort.runs:
             is_diverged = f"{run.variant}-s{run.seed}" in diverged
-            n_epochs = 3 if is_diverged else run.epochs
-            write_json(folder.run(run.run_id).record, {"diverged_epoch": n_epochs if is_diverged else None})
-            kl = np.sort(rng.exponential(0.5, run.latent_size) * rng.integers(0, 2, run.latent_size))[::-1]
-            decay = 30 * np.exp(-np.arange(n_epochs) / 3)
-            values = [np.arange(n_epochs), np.ones(n_epochs), kl.sum() + decay, 20 + decay, kl.sum() + decay, 21 + decay]
-            values += [np.full(n_epochs, float((kl > 0).sum())), np.full(n_epochs, 0.01)]
-            history.append(pd.DataFrame(dict(zip(HISTORY_COLUMNS, values, strict=True))).assign(run_id=run.run_id))
-            if is_diverged:
-                continue
-            distortion = rng.normal(22, 1)
-            scores = {"elbo": -kl.sum() - distortion, "rate": kl.sum(), "distortion": distortion}
-            scores["active_units"] = (kl > 0).sum()
-            metrics += [(run.run_id, name, float(scores.get(name, rng.normal())), 0.1) for name in METRICS]
-            spectrum += [(run.run_id, rank, value) for rank, value in enumerate(kl, start=1)]
-            pictures = rng.normal(0.5, 0.3, (2, 10, run.dataset.n_pixels)).astype(np.float32)
-            originals = np.random.default_rng(1).random((10, run.dataset.n_pixels), np.float32)
-            with replacing(folder.run(run.run_id).pictures) as temporary:
-                np.savez(temporary, originals=originals, reconstructions=pictures[0], samples=pictures[1])
-        files = folder.cohort(cohort.name)
+            _save_run(results.experiment(experiment.name).run(run.run_id), run, is_diverged, rng)
+            history.append(_history(run, 2 if is_diverged else run.epochs, rng))
+            if not is_diverged:
+                kl = np.sort(rng.exponential(1, run.latent_size) * rng.integers(0, 2, run.latent_size))[::-1]
+                scores = {"rate": kl.sum(), "distortion": rng.normal(22, 1), "active_units": (kl > 0).sum()}
+                scores["elbo"] = -scores["rate"] - scores["distortion"]
+                metrics += [(run.run_id, name, scores.get(name, 0.0), 0.1) for name in METRICS]
+                spectrum += [(run.run_id, rank, value) for rank, value in enumerate(kl, start=1)]
+        files = results.experiment(experiment.name).cohort(cohort.name)
         files.path.mkdir(parents=True)
         pd.concat(history).to_parquet(files.history)
-        columns = ["run_id", "metric", "value", "standard_error"]
-        pd.DataFrame(metrics, columns=columns).astype({"value": float, "standard_error": float}).to_parquet(files.metrics)
-        pd.DataFrame(spectrum, columns=["run_id", "rank", "kl"]).astype({"kl": float}).to_parquet(files.spectrum)
+        columns = {"run_id": str, "metric": str, "value": float, "standard_error": float}
+        pd.DataFrame(metrics, columns=list(columns)).astype(columns).to_parquet(files.metrics)
+        columns = {"run_id": str, "rank": int, "kl": float}
+        pd.DataFrame(spectrum, columns=list(columns)).astype(columns).to_parquet(files.spectrum)
     tables.aggregate(experiment, results)
-    return Source(experiment, folder, tables.load(folder))
+    return Source(experiment, results.experiment(experiment.name), tables.load(results.experiment(experiment.name)))
+
+
+def _save_run(folder, run, is_diverged, rng):
+    write_json(folder.record, {"diverged_epoch": 1 if is_diverged else None})
+    if not is_diverged:
+        originals = np.random.default_rng(1).random((10, run.dataset.n_pixels), np.float32)
+        others = rng.normal(0.5, 0.5, (2, *originals.shape)).astype(np.float32)
+        with replacing(folder.pictures) as temporary:
+            np.savez(temporary, originals=originals, reconstructions=others[0], samples=others[1])
+
+
+def _history(run, n_epochs, rng):
+    names = ("train_rate", "train_distortion", "validation_rate", "validation_distortion")
+    history = pd.DataFrame({name: rng.exponential(10, n_epochs) for name in names})
+    active = np.full(n_epochs, run.latent_size)
+    return history.assign(run_id=run.run_id, epoch=range(n_epochs), kl_weight=1.0, active_units=active, seconds=0.01)
+
+
+@pytest.fixture(autouse=True)
+def _in_style():
+    with styled():
+        yield
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> Source:
+    """Three measures or data, two latent sizes, three seeds, of which one diverged."""
+    text = f"{HEAD} seeds: 3, grid: {{latent_size: [2, 5]}}, variants: {{{MEASURES}}}}}"
+    return make_tables(tmp_path_factory.mktemp("source"), text, diverged=("b-s1",))
+
+
+def draw(source: Source, name: str):
+    return FIGURES[name].draw(source)
+
+
+def where(table: pd.DataFrame, **values) -> pd.DataFrame:
+    """The rows with these values in these columns."""
+    return table[(table[list(values)] == list(values.values())).all(axis=1)]
+
+
+def lines(ax) -> list[tuple[list[float], list[float]]]:
+    """x and y of every line drawn."""
+    return [(list(line.get_xdata()), list(line.get_ydata())) for line in ax.lines]
+
+
+def loaded_by(code: str) -> set[str]:
+    """Top-level modules that a fresh interpreter has after this code."""
+    code += "; import sys; print(*sys.modules)"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    return {name.split(".")[0] for name in printed.split()}
+
+
+def test_captions_are_read_without_heavy_imports():
+    assert not loaded_by("import vaebench.figures") & {"torch", "matplotlib", "seaborn", "pandas", "scipy"}
+
+
+def test_the_check_for_heavy_imports_can_fail():
+    assert "matplotlib" in loaded_by("import matplotlib")
+
+
+@pytest.mark.parametrize("figure", FIGURES.values(), ids=FIGURES)
+def test_a_figure_says_what_it_shows_in_plain_text(figure):
+    assert figure.title
+    assert figure.caption.endswith(".")
+    assert 1 <= figure.caption.count(". ") + 1 <= 3
+    assert not set(figure.caption) & set("`*_<>\\"), "captions go through HTML and reStructuredText"
+
+
+def test_a_name_is_taken_once():
+    registry = Figures()
+    registry.register(title="t", caption="c.")(draw)
+    with pytest.raises(ValueError, match="two figures are called 'draw'"):
+        registry.register(title="t", caption="c.")(draw)
+
+
+def test_draw_all_writes_every_format_and_the_same_bytes_again(tmp_path):
+    source = make_tables(tmp_path, EXPERIMENTS["one run"])
+    starts = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
+    names = {f"{name}.{suffix}" for name in FIGURES for suffix in starts}
+    drawn = []
+    for _ in range(2):
+        draw_all(source.experiment, Results(source.folder.path.parent))
+        paths = source.folder.figure("elbo", "png").parent.iterdir()
+        drawn.append({path.name: path.read_bytes() for path in paths})
+    assert set(drawn[0]) == set(drawn[1]) == names
+    for name, content in drawn[0].items():
+        assert content.startswith(starts[name.split(".")[-1]]), name
+        assert content == drawn[1][name], f"{name} is not the same when drawn again"
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_figure_fits_its_page_for_any_experiment(name, tmp_path):
+    source = make_tables(tmp_path, EXPERIMENTS[name], DIVERGED.get(name, ()))
+    for figure in FIGURES.values():
+        drawing = figure.draw(source)
+        drawing.draw_without_rendering()
+        page, drawn = drawing.bbox_inches, drawing.get_tightbbox()
+        assert drawn.x0 > -0.01, f"{figure.name}: cut on the left"
+        assert drawn.y0 > -0.01, f"{figure.name}: cut at the bottom"
+        assert drawn.x1 < page.x1 + 0.01, f"{figure.name}: cut on the right"
+        assert drawn.y1 < page.y1 + 0.01, f"{figure.name}: cut at the top"
+
+
+def test_elbo_shows_each_measure_apart_with_its_seeds_means_and_intervals(source):
+    axes = draw(source, "elbo").axes
+    titles = ["Bernoulli on grey pixels: not a density", "Gaussian: density", "Bernoulli, dynamic binarisation: mass"]
+    assert [ax.get_title("left") for ax in axes] == titles
+    for ax, variant in zip(axes, "abc", strict=True):
+        x = [values for values, _ in lines(ax)]
+        for row, latent_size in enumerate((2, 5)):
+            runs = where(source.tables.runs, variant=variant, latent_size=latent_size)
+            expected = where(source.tables.summary, variant=variant, latent_size=latent_size).iloc[0]
+            seeds, interval, mean = x[3 * row : 3 * row + 3]
+            np.testing.assert_array_equal(seeds, runs.elbo)
+            np.testing.assert_array_equal(interval, [expected.elbo_low, expected.elbo_high])
+            assert mean == [expected.elbo]
+        assert [label.get_text() for label in ax.get_yticklabels()] == [f"{variant}   2", "   5"]
+
+
+def test_diverged_runs_are_counted_where_they_are_missing(source):
+    texts = [[text.get_text() for text in ax.texts] for ax in draw(source, "elbo").axes]
+    assert [[" (1 of 3 diverged)" in text for text in panel].count(True) for panel in texts] == [0, 2, 0]
+    [legend] = draw(source, "training-curves").legends
+    assert [text.get_text() for text in legend.get_texts()] == ["a", "b (2 of 6 diverged)", "c"]
+
+
+def test_rate_distortion_shows_every_trained_run_in_the_panel_of_its_measure(source):
+    for ax, variant in zip(draw(source, "rate-distortion").axes, "abc", strict=True):
+        runs = where(source.tables.runs, variant=variant, status="trained")
+        [points] = ax.collections
+        np.testing.assert_array_equal(points.get_offsets(), runs[["rate", "distortion"]])
+
+
+def test_iso_elbo_lines_carry_the_elbo_of_their_points(source):
+    for ax in draw(source, "rate-distortion").axes:
+        assert len(ax.texts) >= 2
+        for text in ax.texts:
+            rate, distortion = text.get_position()
+            assert -(rate + distortion) == pytest.approx(float(text.get_text().replace("−", "-")))
+
+
+def test_kl_spectrum_shows_means_over_seeds_no_lower_than_the_edge(source):
+    runs = source.tables.runs[["run_id", "variant", "latent_size"]]
+    spectrum = source.tables.spectrum.merge(runs, on="run_id")
+    assert (spectrum.kl == 0).any()
+    for ax, latent_size in zip(draw(source, "kl-spectrum").axes, (2, 5), strict=True):
+        for (x, y), variant in zip(lines(ax), "abc", strict=True):
+            means = where(spectrum, variant=variant, latent_size=latent_size).groupby("rank").kl.mean()
+            assert x == list(means.index)
+            np.testing.assert_array_equal(y, means.clip(lower=1e-4))
+
+
+def test_active_units_shows_seeds_and_means_beside_the_latent_size(source):
+    [ax] = draw(source, "active-units").axes
+    for (x, y), variant in zip(lines(ax)[1::2], "abc", strict=True):
+        np.testing.assert_array_equal(y, where(source.tables.summary, variant=variant).active_units)
+        assert [round(place) for place in x] == [0, 1]
+    for (_, y), variant in zip(lines(ax)[::2], "abc", strict=True):
+        np.testing.assert_array_equal(y, where(source.tables.runs, variant=variant).active_units)
+
+
+def test_training_curves_show_the_validation_elbo_by_epochs_done(source):
+    columns = 3 + 3
+    axes = np.reshape(draw(source, "training-curves").axes, (2, columns))
+    history = source.tables.history.merge(source.runs[["run_id", "variant", "latent_size", "status"]], on="run_id")
+    history["elbo"] = -history.validation_rate - history.validation_distortion
+    for row, latent_size in zip(axes, (2, 5), strict=True):
+        for ax, variant in zip(row, "abc", strict=False):
+            runs = where(history, variant=variant, latent_size=latent_size, status="trained")
+            [(x, y)] = lines(ax)
+            assert x == [1, 2, 3, 4, 5, 6]
+            np.testing.assert_allclose(y, runs.groupby("epoch").elbo.mean())
+        assert [len(ax.lines) for ax in row[3:]] == [3, 3, 3]
+
+
+def test_reconstructions_show_the_first_trained_seed_clipped(tmp_path):
+    text = HEAD + "seeds: 2, variants: {a: {}, b: {likelihood: gaussian}}}"
+    source = make_tables(tmp_path, text, diverged=("b-s0",))
+    left, right = draw(source, "reconstructions").axes
+    assert [label.get_text() for label in left.get_yticklabels()] == ["originals", "a", "b"]
+    run_id = where(source.tables.runs, variant="b", seed=1).run_id.iloc[0]
+    pictures = np.load(source.folder.run(run_id).pictures)
+    for ax, name in ((left, "reconstructions"), (right, "samples")):
+        image = np.ma.filled(ax.images[0].get_array().astype(float), np.nan)
+        third_row_second_picture = image[18:26, 9:17]
+        np.testing.assert_array_equal(third_row_second_picture, pictures[name][1].reshape(8, 8).clip(0, 1))
+    np.testing.assert_array_equal(left.images[0].get_array()[:8, :8], pictures["originals"][0].reshape(8, 8))
+
+
+def test_a_variant_looks_the_same_everywhere_and_like_no_other(tmp_path):
+    source = make_tables(tmp_path, EXPERIMENTS["long names"])
+    looks = [(look["marker"], look["color"]) for look in source.looks.values()]
+    assert len({marker for marker, _ in looks}) == 14
+    dashes = {(str(look["linestyle"]), look["color"]) for look in source.looks.values()}
+    assert len(dashes) == 14
+    for name in ("kl-spectrum", "training-curves"):
+        drawn = [(line.get_marker(), line.get_color()) for line in draw(source, name).axes[0].lines]
+        assert drawn == looks
+
+
+def test_a_large_grid_is_shown_in_part_and_says_so(tmp_path):
+    source = make_tables(tmp_path, EXPERIMENTS["larger grid"])
+    drawing = draw(source, "kl-spectrum")
+    titles = [ax.get_title("left") for ax in drawing.axes]
+    assert titles == [f"learning rate 0.1, latent size {size}" for size in (2, 4, 16, 32)]
+    assert drawing.get_suptitle() == "4 of 10 grid points are shown"
+    assert source.runs.groupby("point")[["learning_rate", "latent_size"]].nunique().eq(1).all(axis=None)

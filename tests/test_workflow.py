@@ -163,7 +163,7 @@ def test_numbers_do_not_depend_on_cores_nor_on_cohorts(finished, tmp_path):
 
 
 def test_a_killed_training_job_goes_on_and_ends_with_the_same_bits(finished, tmp_path):
-    write(finished, "long", defaults=TINY["defaults"] | {"epochs": 400}, seeds=1)
+    write(finished, "long", defaults=TINY["defaults"] | {"epochs": 150}, seeds=1)
     cohort = re.search(r"^  (\S+):", call(finished, "vaebench", "check", "experiments/long.yaml").stdout, re.MULTILINE)[1]
     arguments = ["vaebench", "train", "experiments/long.yaml", "--cohort", cohort, "--checkpoint-seconds", "0"]
     for name in ("unbroken", "killed"):
@@ -193,15 +193,15 @@ def test_a_killed_training_job_goes_on_and_ends_with_the_same_bits(finished, tmp
             assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
         elif one.suffix == ".parquet":
             histories = [pd.read_parquet(path).drop(columns="seconds") for path in (one, other)]
-            assert len(histories[0]) == 400
+            assert len(histories[0]) == 150
             assert histories[0].equals(histories[1])
 
 
 def test_a_run_that_diverges_is_counted_and_shown_and_the_others_go_on(finished, tmp_path):
     folder = Path(shutil.copytree(finished, tmp_path / "copy"))
-    variants = {"bce": {}, "wild": {"kl": {"schedule": "constant", "weight": 1.0e38}}}
+    variants = {"bce": {}, "wild": {"learning_rate": 1.0e20}}
     write(folder, variants=variants, seeds=1)
-    snakemake(folder)
+    snakemake(folder, "results/tiny/report.html")
     runs = pd.read_csv(folder / "results/tiny/runs.csv").set_index("variant")
     assert runs.status.to_dict() == {"bce": "trained", "wild": "diverged"}
     assert runs.loc["wild", ["elbo", "rate"]].isna().all()

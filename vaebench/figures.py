@@ -14,6 +14,7 @@ import itertools
 import math
 import textwrap
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure as Drawing
 
     from vaebench.tables import Tables
@@ -139,13 +141,11 @@ FIGURES = Figures()
 
 def draw_all(experiment: Experiment, results: Results) -> None:
     """Draw every figure from the experiment's tables, in every format. The same tables give the same bytes."""
-    from matplotlib import style
-
     from vaebench import tables
 
     folder = results.experiment(experiment.name)
     source = Source(experiment, folder, tables.load(folder))
-    with style.context(["default", look_of_all()]):
+    with styled():
         for name, figure in FIGURES.items():
             drawing = figure.draw(source)
             # Laid out once; otherwise every format would do it again.
@@ -156,33 +156,30 @@ def draw_all(experiment: Experiment, results: Results) -> None:
                     drawing.savefig(temporary, format=suffix, metadata=metadata)
 
 
-def look_of_all() -> dict[str, Any]:
-    """matplotlib's settings: sizes for print, the font that comes with matplotlib, files that open everywhere."""
+def styled() -> AbstractContextManager[None]:
+    """Within it, matplotlib draws for print, in the font that comes with it, and writes files that open everywhere."""
     import seaborn
+    from matplotlib import style
 
-    sizes = {"axes.title": 8.5, "axes.label": 8.5, "xtick.label": 7.5, "ytick.label": 7.5}
-    return (
-        seaborn.axes_style("ticks")
-        | {f"{name}size": size for name, size in sizes.items()}
-        | {
-            "font.sans-serif": ["DejaVu Sans"],
-            "font.size": 8.5,
-            "legend.fontsize": 8,
-            "legend.frameon": False,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.linewidth": 0.8,
-            "axes.edgecolor": GREY,
-            "axes.titlelocation": "left",
-            "lines.linewidth": 1.3,
-            "lines.markersize": 4.5,
-            "figure.dpi": 180,
-            "text.hinting": "none",  # or texts have other widths at other resolutions, and formats other layouts
-            "svg.hashsalt": "vaebench",
-            "svg.fonttype": "path",  # shows the same where the font is missing
-            "pdf.fonttype": 42,  # TrueType: journals refuse Type 3
-        }
-    )
+    settings = seaborn.axes_style("ticks") | {
+        "font.sans-serif": ["DejaVu Sans"],
+        "font.size": 8,
+        "axes.titlesize": "medium",
+        "axes.titlelocation": "left",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": GREY,
+        "figure.titlesize": "medium",
+        "legend.frameon": False,
+        "lines.linewidth": 1.3,
+        "lines.markersize": 4.5,
+        "figure.dpi": 180,
+        "text.hinting": "none",  # or texts have other widths at other resolutions, and formats other layouts
+        "svg.hashsalt": "vaebench",
+        "svg.fonttype": "path",  # shows the same where the font is missing
+        "pdf.fonttype": 42,  # TrueType: journals refuse Type 3
+    }
+    return style.context(["default", settings])
 
 
 @FIGURES.register(
@@ -225,7 +222,7 @@ def rate_distortion(source: Source) -> Drawing:
     _legend(drawing, source.handles(linestyle="none"))
     if len(latent_sizes) > 1:
         sizes = [_handle(str(size), marker="o", color=GREY, markersize=math.sqrt(areas[size])) for size in latent_sizes]
-        drawing.legend(handles=sizes, loc="outside right upper", title="latent size", title_fontsize=8)
+        drawing.legend(handles=sizes, loc="outside right upper", title="latent size")
     return drawing
 
 
@@ -245,7 +242,7 @@ def kl_spectrum(source: Source) -> Drawing:
     for ax, point in zip(axes.flat, points, strict=True):
         shown = spectrum[spectrum.point == point]
         _bands(ax, source, shown, "rank", "kl", n_marked=12, floor=KL_FLOOR)
-        ax.set(title=source.describe(point), xlabel="latent dimension, largest KL first", yscale="log")
+        ax.set(title=textwrap.fill(source.describe(point), 40), xlabel="latent dimension, largest KL first", yscale="log")
         ax.set(ylim=(0.8 * KL_FLOOR, None), xlim=(0.4, 1.02 * shown["rank"].max() + 0.4) if len(shown) else None)
         _whole_numbers(ax.xaxis)
         # Plain numbers, and no minor ticks, are drawn several times faster.
@@ -365,7 +362,7 @@ def _dot_plot(ax: Axes, source: Source, runs: pd.DataFrame, metric: str) -> None
             ax.plot(group[metric], [y - 0.18] * len(group), "o", color=color, markersize=3, alpha=0.5, markeredgewidth=0)
             ax.plot([low, high], [y + 0.15] * 2, color=color)
             ax.plot(mean, y + 0.15, marker, color=color)
-            ax.annotate(_diverged(group.status), (1, y), xycoords=("axes fraction", "data"), va="center", fontsize=7.5)
+            ax.annotate(_diverged(group.status), (1, y), xycoords=("axes fraction", "data"), va="center")
             values = ", ".join(map(_word, source.points[point].values()))
             ticks.append(f"{variant if y == start else ''}   {values}".rstrip())
         ax.axhspan(start - 0.5, len(ticks) - 0.5, color="0.95" if index % 2 else "white", linewidth=0, zorder=0)
@@ -410,7 +407,7 @@ def _iso_elbo_lines(ax: Axes, runs: pd.DataFrame) -> None:
         return
     (left, right), (bottom, top) = _widened(runs.rate, 0.22, 0.05), _widened(runs.distortion, 0.05, 0.12)
     ax.set(xlim=(left, right), ylim=(bottom, top))
-    ax.set_xticks([tick for tick in ax.get_xticks() if 0 <= tick <= right])
+    ax.set_xticks([tick for tick in ax.get_xticks() if max(0, left) <= tick <= right])
     # As many lines as have room for their labels, side by side along the top and one above the other on the left.
     width, height = right - left, top - bottom
     n_levels = int((width + height) / max(0.13 * width, 0.1 * height))
@@ -497,7 +494,7 @@ def _handle(label: str, **look: Any) -> Artist:
 
 def _say_what_is_left_out(drawing: Drawing, source: Source, shown: list[int]) -> None:
     if len(shown) < len(source.points):
-        drawing.suptitle(f"{len(shown)} of {len(source.points)} grid points are shown", fontsize=8.5)
+        drawing.suptitle(f"{len(shown)} of {len(source.points)} grid points are shown")
 
 
 def _scale(runs: pd.DataFrame) -> pd.Series:
@@ -537,7 +534,7 @@ def _widened(values: pd.Series, below: float, above: float) -> tuple[float, floa
     return low - below * (high - low), high + above * (high - low)
 
 
-def _whole_numbers(axis) -> None:
+def _whole_numbers(axis: Axis) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))

@@ -1,0 +1,426 @@
+"""Tracking: what MLflow shows is what the tables hold, however often and however rudely `track` was called before."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from filelock import FileLock
+from PIL import Image
+
+from vaebench import tables, tracking
+from vaebench.errors import UserError
+from vaebench.metrics import METRICS
+from vaebench.specification import Experiment, Run
+from vaebench.store import Results, replacing, write_json
+from vaebench.training import HISTORY_COLUMNS
+
+CURVES = {"kl_weight", "active_units"} | {
+    f"{split}/{term}" for split in ("train", "validation") for term in ("rate", "distortion", "elbo")
+}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    """As a user has it who has set nothing, but for retries; what `track` sets is undone."""
+    for name, value in (tracking.NO_TELEMETRY | tracking.MLFLOW_DEFAULTS).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory) -> Path:
+    """MLflow takes seconds to create one."""
+    results = Results(tmp_path_factory.mktemp("empty"))
+    tracking._create_database(results)
+    return results.mlflow_database
+
+
+@pytest.fixture
+def results(tmp_path, empty_database) -> Results:
+    made = Results(tmp_path / "results of é")
+    made.root.mkdir()
+    shutil.copy(empty_database, made.mlflow_database)
+    return made
+
+
+def fill(experiment: Experiment, results: Results, diverged: dict[str, int] | None = None) -> None:
+    """Run folders and tables like the workflow's; `diverged`: epochs until then, by the run's name."""
+    folder = results.experiment(experiment.name)
+    for cohort in experiment.cohorts:
+        histories, metrics = [], []
+        for run in cohort.runs:
+            diverged_epoch = (diverged or {}).get(f"{run.variant}-s{run.seed}")
+            histories.append(make_history(run, diverged_epoch))
+            metrics += [] if diverged_epoch is not None else make_metrics(run)
+            made_with = {"vaebench": "0.1.0", "git commit": "abc123"}
+            write_json(folder.run(run.run_id).record, {"diverged_epoch": diverged_epoch, "environment": made_with})
+            levels = np.linspace(-0.5, 1.5, 10 * run.dataset.n_pixels, dtype=np.float32).reshape(10, -1)
+            with replacing(folder.run(run.run_id).pictures) as temporary:
+                np.savez(temporary, originals=levels, reconstructions=levels, samples=levels)
+        files = folder.cohort(cohort.name)
+        files.path.mkdir(parents=True, exist_ok=True)
+        pd.concat(histories).to_parquet(files.history)
+        columns = {"run_id": str, "metric": str, "value": float, "standard_error": float}
+        pd.DataFrame(metrics, columns=list(columns)).astype(columns).to_parquet(files.metrics)
+        pd.DataFrame({"run_id": [], "rank": [], "kl": []}).to_parquet(files.spectrum)
+    tables.aggregate(experiment, results)
+
+
+def make_history(run: Run, diverged_epoch: int | None) -> pd.DataFrame:
+    """Column number i is run.seed + 10 i + epoch / 8."""
+    epochs = np.arange(run.epochs if diverged_epoch is None else diverged_epoch)
+    columns = {name: run.seed + 10 * i + epochs / 8 for i, name in enumerate(HISTORY_COLUMNS)}
+    return pd.DataFrame(columns | {"epoch": epochs}).assign(run_id=run.run_id)
+
+
+def make_metrics(run: Run) -> list[tuple]:
+    error = {"active_units": None}
+    return [(run.run_id, name, i + run.seed / 4, error.get(name, 0.125)) for i, name in enumerate(METRICS)]
+
+
+def client(results: Results):
+    from mlflow import MlflowClient
+
+    return MlflowClient(f"sqlite:///{results.mlflow_database.resolve()}")
+
+
+def shown(results: Results, name: str = "tiny") -> dict:
+    """The experiment's active MLflow runs by name; fails where two have the same."""
+    found = client(results).search_runs([client(results).get_experiment_by_name(name).experiment_id])
+    by_name = {run.info.run_name: run for run in found}
+    assert len(by_name) == len(found)
+    return by_name
+
+
+def ids(results: Results) -> dict[str, str]:
+    return {name: run.info.run_id for name, run in shown(results).items()}
+
+
+def everything(results: Results) -> tuple:
+    """All of the database and of the artifacts."""
+    with sqlite3.connect(results.mlflow_database) as connection:
+        dump = list(connection.iterdump())
+    connection.close()
+    return dump, {path: path.read_bytes() for path in results.mlflow_artifacts.rglob("*") if path.is_file()}
+
+
+def test_all_runs_are_there_with_the_right_values(make_experiment, results):
+    experiment = make_experiment()
+    fill(experiment, results)
+    tracking.track(experiment, results)
+    runs = shown(results)
+    assert set(runs) == {"bce-z3-s0", "bce-z3-s1", "mse-z3-s0", "mse-z3-s1", "summary"}
+
+    run = runs["mse-z3-s1"]
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {
+        "network": "mlp",
+        "network.hidden": "16",
+        "latent_size": "3",
+        "likelihood": "gaussian",
+        "likelihood.sigma": "0.5",
+        "kl": "constant",
+        "kl.weight": "1.0",
+        "binarisation": "none",
+        "epochs": "3",
+        "batch_size": "128",
+        "learning_rate": "0.001",
+        "dataset": "digits",
+        "seed": "1",
+        "n_samples": "4",
+    }
+    final = {name: value for name, value in run.data.metrics.items() if name.startswith("test/")}
+    expected = {f"test/{name}": i + 0.25 for i, name in enumerate(METRICS)}
+    expected |= {f"test/{name}_standard_error": 0.125 for name in METRICS if name != "active_units"}
+    assert final == expected
+    assert {name for name in run.data.metrics if name not in final} == CURVES
+
+
+def test_tags_say_what_a_run_is(make_experiment, results):
+    experiment = make_experiment()
+    fill(experiment, results)
+    tracking.track(experiment, results)
+    tags = shown(results)["mse-z3-s1"].data.tags
+    assert len(tags.pop("content")) == 16
+    assert tags == {
+        "mlflow.runName": "mse-z3-s1",
+        "kind": "run",
+        "run_id": experiment.runs[3].run_id,
+        "variant": "mse",
+        "dataset": "digits",
+        "likelihood": "gaussian",
+        "latent_size": "3",
+        "seed": "1",
+        "measure": "density",
+        "status": "trained",
+        "vaebench": "0.1.0",
+        "git_commit": "abc123",
+    }
+
+
+def test_curves_have_their_epochs_as_steps(make_experiment, results):
+    experiment = make_experiment()
+    fill(experiment, results)
+    tracking.track(experiment, results)
+    run_id = ids(results)["bce-z3-s1"]
+
+    def curve(name: str) -> list[tuple[int, float]]:
+        return [(point.step, point.value) for point in client(results).get_metric_history(run_id, name)]
+
+    start = {name: 1 + 10 * i for i, name in enumerate(HISTORY_COLUMNS)}
+    for name, column in {"kl_weight": "kl_weight", "train/rate": "train_rate"}.items():
+        assert curve(name) == [(epoch, start[column] + epoch / 8) for epoch in range(3)]
+    both = start["validation_rate"] + start["validation_distortion"]
+    assert curve("validation/elbo") == [(epoch, -both - epoch / 4) for epoch in range(3)]
+
+
+def test_experiment_tables_and_figures_are_attached_once(make_experiment, results):
+    experiment = make_experiment()
+    fill(experiment, results)
+    figure = results.experiment("tiny").figure("rate-distortion", "png")
+    figure.parent.mkdir()
+    figure.write_bytes(b"a figure")
+    tracking.track(experiment, results)
+    found = client(results).get_experiment_by_name("tiny")
+    assert found.tags["mlflow.note.content"] == experiment.title
+    runs = shown(results)
+    assert runs["summary"].data.tags["kind"] == "summary"
+
+    def artifacts(name: str) -> set[str]:
+        folder = results.mlflow_artifacts / "tiny" / runs[name].info.run_id / "artifacts"
+        return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+    named = {"tables/runs.csv", "tables/summary.csv", "tables/summary.md", "tables/comparisons.csv"}
+    assert artifacts("summary") == named | {"figures/rate-distortion.png"}
+    assert artifacts("bce-z3-s0") == {tracking.PICTURE}
+    listed = client(results).list_artifacts(runs["bce-z3-s0"].info.run_id)
+    assert [item.path for item in listed] == [tracking.PICTURE]
+
+
+def test_tracked_csv_has_the_mlflow_ids_in_the_order_of_the_file(make_experiment, results):
+    experiment = make_experiment()
+    fill(experiment, results)
+    tracking.track(experiment, results)
+    tracked = pd.read_csv(results.experiment("tiny").tracked)
+    assert list(tracked.columns) == ["run_id", "mlflow_run_id"]
+    assert list(tracked.run_id) == [run.run_id for run in experiment.runs]
+    assert set(tracked.mlflow_run_id) == set(ids(results).values()) - {ids(results)["summary"]}
+
+
+def test_tracking_twice_changes_nothing(make_experiment, results):
+    experiment = make_experiment()
+    fill(experiment, results)
+    tracking.track(experiment, results)
+    tracked, before = results.experiment("tiny").tracked.read_bytes(), everything(results)
+    tracking.track(experiment, results)
+    assert everything(results) == before
+    assert results.experiment("tiny").tracked.read_bytes() == tracked
+
+
+def test_runs_no_longer_in_the_file_are_retired_and_other_peoples_stay(make_experiment, results):
+    experiment = make_experiment()
+    fill(experiment, results)
+    tracking.track(experiment, results)
+    before = ids(results)
+    found = client(results).get_experiment_by_name("tiny")
+    client(results).create_run(found.experiment_id, run_name="by hand")
+    fewer = make_experiment(title="Fewer", variants={"bce": {"likelihood": "bernoulli"}})
+    fill(fewer, results)
+    tracking.track(fewer, results)
+    after = ids(results)
+    assert set(after) == {"bce-z3-s0", "bce-z3-s1", "summary", "by hand"}
+    assert all(after[name] == before[name] for name in ("bce-z3-s0", "bce-z3-s1"))
+    assert client(results).get_run(before["mse-z3-s0"]).info.lifecycle_stage == "deleted"
+    assert client(results).get_experiment_by_name("tiny").tags["mlflow.note.content"] == "Fewer"
+
+
+def test_a_changed_metric_replaces_that_run_only(make_experiment, results):
+    experiment = make_experiment()
+    fill(experiment, results)
+    tracking.track(experiment, results)
+    before = ids(results)
+    runs = results.experiment("tiny").runs
+    table = pd.read_csv(runs)
+    table.loc[table.run_id == experiment.runs[1].run_id, "elbo"] = -7.5
+    table.to_csv(runs, index=False)
+    tracking.track(experiment, results)
+    after = ids(results)
+    # The summary holds the table.
+    assert {name for name in after if after[name] != before[name]} == {"bce-z3-s1", "summary"}
+    assert shown(results)["bce-z3-s1"].data.metrics["test/elbo"] == -7.5
+    assert client(results).get_run(before["bce-z3-s1"]).info.lifecycle_stage == "deleted"
+
+
+@pytest.mark.parametrize("step", ["log_artifacts", "log_batch", "set_terminated"])
+def test_a_run_whose_logging_was_interrupted_is_mended(make_experiment, results, monkeypatch, step):
+    from mlflow import MlflowClient
+
+    experiment = make_experiment()
+    fill(experiment, results)
+    done, original = [], getattr(MlflowClient, step)
+
+    def interrupt(self, *arguments, **options):
+        if done:
+            raise KeyboardInterrupt
+        done.append(original(self, *arguments, **options))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, step, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            tracking.track(experiment, results)
+    assert not results.experiment("tiny").tracked.exists()
+    interrupted = shown(results)
+    assert interrupted["bce-z3-s1"].info.status == "RUNNING"
+
+    tracking.track(experiment, results)
+    mended = shown(results)
+    assert len(mended) == 5
+    assert {run.info.status for run in mended.values()} == {"FINISHED"}
+    assert mended["bce-z3-s0"].info.run_id == interrupted["bce-z3-s0"].info.run_id
+    assert mended["bce-z3-s1"].info.run_id != interrupted["bce-z3-s1"].info.run_id
+    assert set(mended["bce-z3-s1"].data.metrics) > CURVES
+
+
+def test_diverged_runs_have_curves_but_no_scores(make_experiment, results):
+    experiment = make_experiment()
+    fill(experiment, results, diverged={"bce-s1": 2, "mse-s0": 0})
+    tracking.track(experiment, results)
+    runs = shown(results)
+    assert {name for name, run in runs.items() if run.info.status == "FAILED"} == {"bce-z3-s1", "mse-z3-s0"}
+    assert runs["bce-z3-s1"].data.tags["status"] == "diverged"
+    assert set(runs["bce-z3-s1"].data.metrics) == CURVES
+    assert len(client(results).get_metric_history(runs["bce-z3-s1"].info.run_id, "train/rate")) == 2
+    assert runs["mse-z3-s0"].data.metrics == {}
+    assert client(results).list_artifacts(runs["mse-z3-s0"].info.run_id) == []
+    assert len(pd.read_csv(results.experiment("tiny").tracked)) == 4
+
+
+@pytest.mark.parametrize("n_epochs", [1, tracking.MAX_POINTS, tracking.MAX_POINTS + 1, 250])
+def test_long_curves_are_thinned_evenly_from_first_to_last(make_experiment, tmp_path, n_epochs):
+    results = Results(tmp_path / "results")
+    defaults = {"network": {"kind": "mlp", "hidden": [16]}, "latent_size": 3, "epochs": n_epochs}
+    experiment = make_experiment(defaults=defaults, seeds=1, variants={"bce": {"likelihood": "bernoulli"}})
+    fill(experiment, results)
+    folder = results.experiment("tiny")
+    entry = next(iter(tracking.entries(experiment, folder, tables.load(folder))))
+    for name in CURVES:
+        steps = [point.step for point in entry.points if point.name == name]
+        assert steps[0] == 0
+        assert steps[-1] == n_epochs - 1
+        assert len(steps) == min(n_epochs, tracking.MAX_POINTS) <= 100
+        assert len(set(np.diff(steps))) <= 2
+
+
+def test_pictures_are_rows_of_originals_reconstructions_and_samples(tmp_path):
+    path = tmp_path / "pictures.npz"
+    originals = np.zeros((10, 64), np.float32)
+    originals[1, 8] = 2.0  # beyond white
+    np.savez(path, originals=originals, reconstructions=np.full((10, 64), 0.2), samples=np.ones((10, 64)))
+    image = np.array(Image.open(io.BytesIO(tracking.draw_pictures(path, (8, 8)))))
+    size = 8 * 7 + 4  # seven screen pixels a pixel, and the frame
+    assert image.shape == (3 * size, 10 * size)
+    assert image[2 + 7, size + 2] == 255
+    assert image[2 + 7 - 1, size + 2] == image[2 + 7, size + 2 + 7] == 0
+    assert image[size + size // 2, 5] == 51
+    assert image[2 * size + size // 2, 5] == 255
+    assert image[0, 0] == 128
+
+
+def test_a_server_that_does_not_answer_is_one_line(make_experiment, results, monkeypatch):
+    experiment = make_experiment()
+    fill(experiment, results)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
+    with pytest.raises(UserError, match=r"MLflow at http://127\.0\.0\.1:9: .*MLFLOW_TRACKING_URI") as error:
+        tracking.track(experiment, results)
+    assert "\n" not in str(error.value)
+    assert "secret" not in str(error.value)
+    assert not results.experiment("tiny").tracked.exists()
+
+
+def test_a_damaged_database_is_one_line(make_experiment, results, capsys):
+    experiment = make_experiment()
+    fill(experiment, results)
+    results.mlflow_database.write_bytes(b"no database" * 1000)
+    with pytest.raises(UserError, match=r"mlflow\.db: .*not a database.*delete it"):
+        tracking.track(experiment, results)
+    assert "Traceback" not in capsys.readouterr().err
+    assert not results.experiment("tiny").tracked.exists()
+
+
+def test_moved_results_are_refused(make_experiment, results):
+    experiment = make_experiment()
+    fill(experiment, results)
+    tracking.track(experiment, results)
+    moved = Results(results.root.rename(results.root.with_name("moved")))
+    with pytest.raises(UserError, match=r"moved or copied: delete its mlflow\.db"):
+        tracking.track(experiment, moved)
+
+
+def test_missing_and_outdated_tables_are_refused(make_experiment, results):
+    experiment = make_experiment()
+    with pytest.raises(UserError, match=r"runs\.csv: is missing; run `vaebench aggregate`"):
+        tracking.track(experiment, results)
+    fill(experiment, results)
+    with pytest.raises(UserError, match="has no run bce-z3-s2"):
+        tracking.track(make_experiment(seeds=3), results)
+
+
+def test_a_deleted_experiment_comes_back(make_experiment, results):
+    experiment = make_experiment()
+    fill(experiment, results)
+    tracking.track(experiment, results)
+    before = ids(results)
+    client(results).delete_experiment(client(results).get_experiment_by_name("tiny").experiment_id)
+    tracking.track(experiment, results)
+    assert ids(results) == before
+
+
+def test_an_interrupted_creation_leaves_no_database(tmp_path, monkeypatch):
+    from mlflow.store.tracking import sqlalchemy_store
+
+    class Interrupted:
+        def __init__(self, uri: str, artifacts: str):
+            Path(uri.removeprefix("sqlite:///")).write_bytes(b"half a database")
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sqlalchemy_store, "SqlAlchemyStore", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tracking._create_database(Results(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_process_waits_and_says_so(tmp_path, capsys):
+    other = FileLock(tmp_path / "mlflow.db.lock")
+    other.acquire()
+    entered = threading.Event()
+
+    def second():
+        with tracking._locked(Results(tmp_path)):
+            entered.set()
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    time.sleep(0.2)
+    assert not entered.is_set()
+    other.release()
+    thread.join(timeout=10)
+    assert entered.is_set()
+    assert "waiting for another `vaebench track`" in capsys.readouterr().err
+
+
+def test_importing_is_light():
+    heavy = "{'mlflow', 'torch', 'matplotlib', 'PIL'}"
+    code = f"import sys, vaebench.tracking; print(sorted({heavy} & set(sys.modules)))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"
