@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vaebench.images import Images, blocks, padded
+from vaebench.keys import training_key
 from vaebench.metrics import count_active
 from vaebench.model import VAE, build
 from vaebench.specification import Run
@@ -222,7 +223,7 @@ class Training:
             print(f"{path}: unreadable checkpoint ({error}), training starts anew", file=sys.stderr)
             return
         if described["runs"] != self._identity():
-            print(f"{path}: a checkpoint of other runs, training starts anew", file=sys.stderr)
+            print(f"{path}: a checkpoint of other runs or other code, training starts anew", file=sys.stderr)
             return
         self.epoch = described["epoch"]
         self.diverged = dict(described["diverged"])
@@ -234,4 +235,5 @@ class Training:
         print(f"goes on after epoch {self.epoch} of {self.n_epochs}", flush=True)
 
     def _identity(self) -> list[str]:
-        return [run.run_id for run in self.runs]
+        """A checkpoint fits the same runs under the same code."""
+        return [training_key(run) for run in self.runs]
