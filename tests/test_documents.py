@@ -1,0 +1,67 @@
+"""What README and docs say is true of the code."""
+
+import re
+from pathlib import Path
+
+import pytest
+from test_floors import WITH_TORCH, modules
+
+from vaebench import specification
+from vaebench.datasets import DATASETS
+from vaebench.likelihoods import LIKELIHOODS
+from vaebench.metrics import METRICS
+from vaebench.schedules import SCHEDULES
+from vaebench.specification import Experiment, Settings
+
+
+TOP = Path(__file__).parents[1]
+README = (TOP / "README.md").read_text(encoding="utf-8")
+EXPERIMENTS = (TOP / "docs/experiments.md").read_text(encoding="utf-8")
+DESIGN = (TOP / "docs/design.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+def test_the_readme_defines_every_metric_as_the_code_does(metric):
+    cells = [metric.label, f"`{metric.name}`", metric.unit, metric.arrow, metric.definition.replace("|", r"\|"), metric.reference]
+    assert re.sub(" +", " ", "| " + " | ".join(cells) + " |") in README
+
+
+def test_the_readmes_experiment_is_valid(tmp_path):
+    path = tmp_path / "width.yaml"
+    path.write_text(re.search(r"```yaml\n(.*?)```", README, re.DOTALL)[1], encoding="utf-8")
+    assert len(specification.load(path).runs) == 3 * 2 * 5
+
+
+def test_the_readmes_schedule_works():
+    code = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
+    source = (TOP / "vaebench/schedules.py").read_text(encoding="utf-8").replace("from __future__ import annotations", "import math")
+    names = {"__name__": "vaebench.copied_schedules"}
+    exec(compile(source + code, "schedules with the README's", "exec"), names)
+    schedule = names["SCHEDULES"]["cosine"](weight=2.0, over=0.5)
+    assert schedule(0) == 0
+    assert schedule(0.25) == pytest.approx(1)
+    assert schedule(1) == 2
+
+
+@pytest.mark.parametrize("key", [*Experiment.model_fields, *Settings.model_fields, *SCHEDULES])
+def test_every_key_of_an_experiment_file_is_described(key):
+    assert f"| `{key}` |" in EXPERIMENTS
+
+
+@pytest.mark.parametrize("name", [*DATASETS, *LIKELIHOODS])
+def test_every_data_set_and_likelihood_is_named(name):
+    assert name in EXPERIMENTS
+
+
+def test_the_design_names_every_module_and_which_import_torch():
+    for module in modules():
+        if module != "__main__":
+            assert f"`{module}`" in DESIGN
+            assert (f"`{module}`*" in DESIGN) == (module in WITH_TORCH), module
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/design.md", "docs/experiments.md"])
+def test_links_within_the_repository_lead_somewhere(document):
+    path = TOP / document
+    for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
+        assert (path.parent / target).exists(), target
