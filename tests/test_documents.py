@@ -22,7 +22,14 @@ DESIGN = (TOP / "docs/design.md").read_text(encoding="utf-8")
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
 def test_the_readme_defines_every_metric_as_the_code_does(metric):
-    cells = [metric.label, f"`{metric.name}`", metric.unit, metric.arrow, metric.definition.replace("|", r"\|"), metric.reference]
+    cells = [
+        metric.label,
+        f"`{metric.name}`",
+        metric.unit,
+        metric.arrow,
+        metric.definition.replace("|", r"\|"),
+        metric.reference,
+    ]
     assert re.sub(" +", " ", "| " + " | ".join(cells) + " |") in README
 
 
@@ -34,7 +41,11 @@ def test_the_readmes_experiment_is_valid(tmp_path):
 
 def test_the_readmes_schedule_works():
     code = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
-    source = (TOP / "vaebench/schedules.py").read_text(encoding="utf-8").replace("from __future__ import annotations", "import math")
+    source = (
+        (TOP / "vaebench/schedules.py")
+        .read_text(encoding="utf-8")
+        .replace("from __future__ import annotations", "import math")
+    )
     names = {"__name__": "vaebench.copied_schedules"}
     exec(compile(source + code, "schedules with the README's", "exec"), names)
     schedule = names["SCHEDULES"]["cosine"](weight=2.0, over=0.5)

@@ -22,12 +22,12 @@ LONG = [f"a-variant-with-a-rather-long-name-{i}: {{kl: {{schedule: constant, wei
 EXPERIMENTS = {
     "one run": HEAD + "seeds: 1, variants: {a: {}}}",
     "variants with latent sizes": HEAD + "seeds: 2, variants: {a: {latent_size: 3}, b: {latent_size: 9}}}",
-    "larger grid": f"{HEAD} seeds: 2, grid: {{learning_rate: [0.1, 0.01], latent_size: [2, 4, 8, 16, 32]}}, "
+    "two grid keys": f"{HEAD} seeds: 2, grid: {{learning_rate: [0.1, 0.01], latent_size: [2, 32]}}, "
     f"variants: {{{MEASURES}}}}}",
     "long names": f"{HEAD} seeds: 2, variants: {{a: {{}}, {', '.join(LONG)}}}}}",
 }
 # Runs that diverge, as VARIANT-sSEED.
-DIVERGED = {"larger grid": ("a-s0", "b-s0", "b-s1"), "one run": ("a-s0",)}
+DIVERGED = {"two grid keys": ("a-s0", "b-s0", "b-s1"), "one run": ("a-s0",)}
 
 
 def make_tables(folder: Path, text: str, diverged: tuple[str, ...] = ()) -> Source:
@@ -179,8 +179,8 @@ def test_elbo_shows_each_measure_apart_with_its_seeds_means_and_intervals(source
 def test_diverged_runs_are_counted_where_they_are_missing(source):
     texts = [[text.get_text() for text in ax.texts] for ax in draw(source, "elbo").axes]
     assert [[" (1 of 3 diverged)" in text for text in panel].count(True) for panel in texts] == [0, 2, 0]
-    [legend] = draw(source, "training-curves").legends
-    assert [text.get_text() for text in legend.get_texts()] == ["a", "b (2 of 6 diverged)", "c"]
+    [legend] = draw(source, "active-units").legends
+    assert [text.get_text() for text in legend.get_texts()] == ["a", "b (2 of 6 diverged)", "c", "ceiling"]
 
 
 def test_rate_distortion_shows_every_trained_run_in_the_panel_of_its_measure(source):
@@ -252,13 +252,16 @@ def test_a_variant_looks_the_same_everywhere_and_like_no_other(tmp_path):
     assert len({marker for marker, _ in looks}) == 14
     dashes = {(str(look["linestyle"]), look["color"]) for look in source.looks.values()}
     assert len(dashes) == 14
-    for name in ("kl-spectrum", "training-curves"):
-        drawn = [(line.get_marker(), line.get_color()) for line in draw(source, name).axes[0].lines]
-        assert drawn == looks
+    drawn = [(line.get_marker(), line.get_color()) for line in draw(source, "kl-spectrum").axes[0].lines]
+    assert drawn == looks
+    [legend] = draw(source, "rate-distortion").legends
+    assert [(line.get_marker(), line.get_color()) for line in legend.get_lines()] == looks
 
 
 def test_a_large_grid_is_shown_in_part_and_says_so(tmp_path):
-    source = make_tables(tmp_path, EXPERIMENTS["larger grid"])
+    source = make_tables(
+        tmp_path, HEAD + "seeds: 1, grid: {learning_rate: [0.1, 0.01], latent_size: [2, 4, 8, 16, 32]}, variants: {a: {}}}"
+    )
     drawing = draw(source, "kl-spectrum")
     titles = [ax.get_title("left") for ax in drawing.axes]
     assert titles == [f"learning rate 0.1, latent size {size}" for size in (2, 4, 16, 32)]

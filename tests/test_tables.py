@@ -34,7 +34,9 @@ def make(make_experiment, tmp_path):
             write_json(folder.run(run.run_id).record, {"diverged_epoch": epoch})
             if epoch is None:
                 values = dict.fromkeys(METRICS, ELBO[run.variant][run.seed])
-                rows += [(run.run_id, name, value, None if name == "active_units" else 0.5) for name, value in values.items()]
+                rows += [
+                    (run.run_id, name, value, None if name == "active_units" else 0.5) for name, value in values.items()
+                ]
         metrics = pd.DataFrame(rows, columns=["run_id", "metric", "value", "standard_error"])
         return experiment, runs_table(experiment, folder, metrics)
 
@@ -45,8 +47,20 @@ def test_a_row_a_run_with_settings_metrics_and_standard_errors(make):
     experiment, runs = make()
     assert runs.run_id.tolist() == [run.run_id for run in experiment.runs]
     row = runs.iloc[-1]
-    assert (row.variant, row.seed, row.likelihood, row["likelihood.sigma"], row.measure) == ("mse", 2, "gaussian", 0.5, "density")
-    assert (row["network.hidden"], row.kl, row["kl.weight"], row.n_samples, row.status) == ("16", "constant", 1, 4, "trained")
+    assert (row.variant, row.seed, row.likelihood, row["likelihood.sigma"], row.measure) == (
+        "mse",
+        2,
+        "gaussian",
+        0.5,
+        "density",
+    )
+    assert (row["network.hidden"], row.kl, row["kl.weight"], row.n_samples, row.status) == (
+        "16",
+        "constant",
+        1,
+        4,
+        "trained",
+    )
     assert (row.elbo, row.elbo_standard_error) == (7, 0.5)
     assert "active_units_standard_error" not in runs
 
@@ -143,6 +157,13 @@ def test_headings_say_unit_direction_and_samples(make_experiment):
 def test_latex_is_a_booktabs_table_with_special_characters_escaped(make_experiment):
     shown = pd.DataFrame({"variant": ["a_b & c"], "ELBO [nats] ↑": ["−1.00 [−2.00, 0.00]"]})
     latex = tables._latex(make_experiment(), shown)
-    for command in (r"\toprule", r"\midrule", r"\bottomrule", r"a\_b \& c", r"ELBO [nats] $\uparrow$", r"$-$1.00 [$-$2.00, 0.00]"):
+    for command in (
+        r"\toprule",
+        r"\midrule",
+        r"\bottomrule",
+        r"a\_b \& c",
+        r"ELBO [nats] $\uparrow$",
+        r"$-$1.00 [$-$2.00, 0.00]",
+    ):
         assert command in latex
     assert latex.isascii()

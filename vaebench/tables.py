@@ -29,7 +29,7 @@ class Tables:
     summary: a row per variant and grid point; `likelihood` in words, `measure`, `n` seeds trained, `n_diverged`, and
         `<metric>`, `<metric>_low`, `<metric>_high`.
     comparisons: a row per variant, grid point and metric: difference to the baseline, paired by seed, with its interval.
-    history: a row per run and epoch (`vaebench.training.HISTORY_COLUMNS`).
+    history: a row per run and epoch: `vaebench.training.HISTORY_COLUMNS`, `train_elbo`, `validation_elbo`.
     spectrum: `run_id`, `rank` (1 is the largest), `kl` in nats.
     """
 
@@ -67,9 +67,16 @@ def load(folder: ExperimentFolder) -> Tables:
         runs=_read_csv(folder.runs),
         summary=_read_csv(folder.summary("csv")),
         comparisons=_read_csv(folder.comparisons),
-        history=pd.read_parquet(folder.history),
+        history=_with_elbo(pd.read_parquet(folder.history)),
         spectrum=pd.read_parquet(folder.spectrum),
     )
+
+
+def _with_elbo(history: pd.DataFrame) -> pd.DataFrame:
+    elbos = {
+        f"{split}_elbo": -(history[f"{split}_rate"] + history[f"{split}_distortion"]) for split in ("train", "validation")
+    }
+    return history.assign(**elbos)
 
 
 def group_keys(experiment: Experiment) -> list[str]:
@@ -229,4 +236,6 @@ def _save_csv(table: pd.DataFrame, path: Path) -> None:
 
 def _read_csv(path: Path) -> pd.DataFrame:
     """Names stay text, also "1" and "nan"."""
-    return pd.read_csv(path, dtype={"variant": str, "baseline": str}, keep_default_na=False, na_values=[""])
+    return pd.read_csv(
+        path, dtype={"variant": str, "baseline": str}, keep_default_na=False, na_values=[""], float_precision="round_trip"
+    )

@@ -37,13 +37,13 @@ from vaebench.tables import Tables, flat_settings, load
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# Of each curve: a point takes 0.15 ms to log and 230 bytes to keep, and history.parquet has them all.
-MAX_POINTS = 50
+MAX_POINTS = 50  # a curve: a point takes 0.15 ms to log and 230 bytes to keep, and history.parquet has every epoch
 PICTURE = "originals-reconstructions-samples.png"
 PICTURE_HEIGHT = 56  # of an image in it; small ones are scaled up to be seen
 NOTE = "mlflow.note.content"  # what MLflow shows as the description
 SUMMARY = "summary"
 
+# mlflow heeds DO_NOT_TRACK only where it is "true".
 NO_TELEMETRY = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 # Unless the user sets them: a dead server is reported within seconds, not minutes; no lines of progress.
 MLFLOW_DEFAULTS = {
@@ -115,20 +115,15 @@ def entries(experiment: Experiment, folder: ExperimentFolder, tables: Tables) ->
     nothing = tables.history.iloc[:0]
     for run in experiment.runs:
         yield _run_entry(experiment, run, folder, rows.loc[run.run_id], histories.get(run.run_id, nothing))
-    files = {f"tables/{path.name}": path for path in _shown_tables(folder)}
+    yield _summary_entry(folder)
+
+
+def _summary_entry(folder: ExperimentFolder) -> Entry:
+    tables = [folder.runs, folder.summary("csv"), folder.summary("md"), folder.comparisons]
     figures = folder.figure("*", "png")
-    files |= {f"figures/{path.name}": path for path in sorted(figures.parent.glob(figures.name))}
-    yield Entry(
-        key=SUMMARY,
-        name=SUMMARY,
-        tags={"kind": SUMMARY},
-        modified=folder.runs.stat().st_mtime,
-        files={name: path.read_bytes() for name, path in files.items()},
-    )
-
-
-def _shown_tables(folder: ExperimentFolder) -> list[Path]:
-    return [folder.runs, folder.summary("csv"), folder.summary("md"), folder.comparisons]
+    files = {f"tables/{path.name}": path.read_bytes() for path in tables}
+    files |= {f"figures/{path.name}": path.read_bytes() for path in sorted(figures.parent.glob(figures.name))}
+    return Entry(key=SUMMARY, name=SUMMARY, tags={"kind": SUMMARY}, modified=folder.runs.stat().st_mtime, files=files)
 
 
 def _run_entry(experiment: Experiment, run: Run, folder: ExperimentFolder, row: pd.Series, history: pd.DataFrame) -> Entry:
@@ -174,12 +169,10 @@ def _scores(row: pd.Series) -> Iterator[Point]:
 
 
 def _curves(history: pd.DataFrame) -> Iterator[Point]:
-    """The columns of a history and the ELBO, at up to MAX_POINTS epochs evenly from the first to the last."""
+    """The columns of a history, at up to MAX_POINTS epochs evenly from the first to the last."""
     n_points = min(len(history), MAX_POINTS)
     chosen = history.iloc[np.linspace(0, len(history) - 1, n_points).round().astype(int)]
     curves = {column: values for column, values in chosen.items() if column not in ("run_id", "epoch", "seconds")}
-    for split in ("train", "validation"):
-        curves[f"{split}_elbo"] = -(chosen[f"{split}_rate"] + chosen[f"{split}_distortion"])
     for column, values in curves.items():
         name = re.sub("^(train|validation)_", r"\1/", column)
         yield from (Point(name, value, epoch) for value, epoch in zip(values.tolist(), chosen.epoch.tolist(), strict=True))
@@ -227,7 +220,7 @@ def _mirror(client: MlflowClient, experiment_id: str, wanted: Iterable[Entry]) -
     left = [mlflow_run_id for copies in found.values() for mlflow_run_id in copies]
     for mlflow_run_id in left:
         client.delete_run(mlflow_run_id)
-    print(f"{n_new} of {len(ids)} MLflow runs to log, {len(left)} out of date deleted", flush=True)
+    print(f"{n_new} of {len(ids)} MLflow runs logged, the others were there; {len(left)} out of date deleted", flush=True)
     return ids
 
 
@@ -339,6 +332,6 @@ def _explained(server: str | None, results: Results) -> Iterator[None]:
     try:
         yield
     except (MlflowException, RequestException, SQLAlchemyError) as error:
-        fault = str(error).splitlines()[0]
+        fault = (str(error).strip() or repr(error)).splitlines()[0]
         message = f"MLflow at {server or _sqlite_uri(results.mlflow_database)}: {fault}; {remedy}, then track again"
         raise UserError(re.sub(r"(?<=://)[^/@\s]*@", "", message)) from error
