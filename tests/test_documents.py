@@ -13,7 +13,6 @@ from vaebench.metrics import METRICS
 from vaebench.schedules import SCHEDULES
 from vaebench.specification import Experiment, Settings
 
-
 TOP = Path(__file__).parents[1]
 README = (TOP / "README.md").read_text(encoding="utf-8")
 EXPERIMENTS = (TOP / "docs/experiments.md").read_text(encoding="utf-8")
