@@ -145,7 +145,7 @@ rule draw:
     conda:
         "environment.yml"
     params:
-        key=lambda wildcards: keys.figures_key(experiment(wildcards.experiment)),
+        key=keys.figures_key(FIGURES.functions),
         captions={name: figure.caption for name, figure in FIGURES.items()},
     shell:
         "python -m vaebench draw experiments/{wildcards.experiment}.yaml > {log} 2>&1"

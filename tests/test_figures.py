@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from vaebench import tables
-from vaebench.figures import FIGURES, Figures, Source, draw_all, styled
+from vaebench.figures import FIGURES, Figures, draw_all
 from vaebench.metrics import METRICS
+from vaebench.plotting import Source, styled
 from vaebench.specification import load
 from vaebench.store import Results, replacing, write_json
 
@@ -233,7 +234,7 @@ def test_training_curves_show_the_validation_elbo_by_epochs_done(source):
 
 
 def test_reconstructions_show_the_first_trained_seed_clipped(tmp_path):
-    text = HEAD + "seeds: 2, variants: {a: {}, b: {likelihood: gaussian}}}"
+    text = HEAD + "seeds: 3, variants: {a: {}, b: {likelihood: gaussian}}}"
     source = make_tables(tmp_path, text, diverged=("b-s0",))
     left, right = draw(source, "reconstructions").axes
     assert [label.get_text() for label in left.get_yticklabels()] == ["originals", "a", "b"]
@@ -264,6 +265,6 @@ def test_a_large_grid_is_shown_in_part_and_says_so(tmp_path):
     )
     drawing = draw(source, "kl-spectrum")
     titles = [ax.get_title("left") for ax in drawing.axes]
-    assert titles == [f"learning rate 0.1, latent size {size}" for size in (2, 4, 16, 32)]
+    assert titles == [f"learning rate 0.1\nlatent size {size}" for size in (2, 4, 16, 32)]
     assert drawing.get_suptitle() == "4 of 10 grid points are shown"
     assert source.runs.groupby("point")[["learning_rate", "latent_size"]].nunique().eq(1).all(axis=None)

@@ -26,8 +26,9 @@ FLOORS = [
     {"experiment_file", "model", "timing"},
     {"specification", "stack"},
     {"images", "keys", "tables"},
-    {"evaluation", "training", "figures", "findings", "stages", "tracking"},
-    {"jobs", "report"},
+    {"evaluation", "training", "plotting", "findings", "stages", "tracking"},
+    {"jobs", "figures"},
+    {"report"},
     {"cli"},
     {"__main__"},
 ]

@@ -55,5 +55,8 @@ def closing_words() -> str:
         lines.append(f"{name}: seconds of all jobs of a stage, imports included; memory of its largest job")
         for time in stage_times(folder):
             lines.append(f"  {time.stage:<10}{time.n_jobs:>4} jobs {time.seconds:>9.1f} s {time.peak_megabytes:>7.0f} MB")
-        lines += [f"  {path}" for path in (folder.report, Results().mlflow_database) if path.exists()]
+        if folder.report.exists():
+            lines.append(f"  report: {folder.report}")
+        if folder.tracked.exists():
+            lines.append(f"  runs:   mlflow ui --backend-store-uri sqlite:///{Results().mlflow_database}")
     return "\n".join(lines)

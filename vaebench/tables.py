@@ -236,6 +236,4 @@ def _save_csv(table: pd.DataFrame, path: Path) -> None:
 
 def _read_csv(path: Path) -> pd.DataFrame:
     """Names stay text, also "1" and "nan"."""
-    return pd.read_csv(
-        path, dtype={"variant": str, "baseline": str}, keep_default_na=False, na_values=[""], float_precision="round_trip"
-    )
+    return pd.read_csv(path, dtype={"variant": str, "baseline": str}, keep_default_na=False, na_values=[""])

@@ -1,0 +1,244 @@
+"""What figures have in common: their source, the looks of variants, the style, and panels that several of them draw.
+
+matplotlib, seaborn and the tables are imported where they are used, so that captions can be read without.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vaebench.metrics import METRICS
+from vaebench.specification import Experiment
+from vaebench.store import ExperimentFolder
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure as Drawing
+
+    from vaebench.tables import Tables
+
+MARKERS = "os^DvPX<>p*hd8"
+DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (9, 2)), (0, (2, 2)))
+# Of seaborn's "colorblind"; its pink, grey and yellow are too pale for thin lines.
+COLOURS = (0, 1, 2, 3, 4, 9, 5)
+GREY = "0.45"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What figures are drawn from: an experiment, its tables, and its folder for the pictures."""
+
+    experiment: Experiment
+    folder: ExperimentFolder
+    tables: Tables
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """The table of runs and, of each run, `point`, its index in `points`; `scale`, the unit and data of its likelihood
+        in words; and `<metric>_mean`, `<metric>_low`, `<metric>_high`, the summary over seeds of its variant and point."""
+        from vaebench.tables import group_keys
+
+        # An experiment's runs stand in the order variant, grid, seed.
+        points = {run.run_id: i // self.experiment.seeds % len(self.points) for i, run in enumerate(self.experiment.runs)}
+        runs = self.tables.runs
+        runs = runs.assign(point=runs.run_id.map(points), scale=_scale(runs))
+        keys = group_keys(self.experiment)
+        summary = self.tables.summary[[*keys, *(f"{metric}{end}" for metric in METRICS for end in ("", "_low", "_high"))]]
+        return runs.merge(summary, "left", on=keys, suffixes=("", "_mean"), validate="many_to_one")
+
+    @cached_property
+    def trained(self) -> pd.DataFrame:
+        return self.runs[self.runs.status == "trained"]
+
+    @cached_property
+    def points(self) -> list[dict[str, Any]]:
+        """The grid's points as setting -> value; a single empty one without a grid."""
+        grid = self.experiment.grid or {}
+        return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+
+    def chosen_points(self, most: int) -> list[int]:
+        """At most so many points, evenly spread over the latent sizes (or else the first setting)."""
+        grid = self.experiment.grid or {}
+        leading = "latent_size" if "latent_size" in grid else next(iter(grid), None)
+        chosen = itertools.product(*(_spread(values, most if key == leading else 1) for key, values in grid.items()))
+        return [self.points.index(dict(zip(grid, values, strict=True))) for values in chosen]
+
+    def describe(self, point: int) -> str:
+        """ "latent size 8, learning rate 0.001"; the latent size even without a grid, if all runs have the same."""
+        sizes = self.runs.latent_size.unique()
+        settings = ({"latent_size": sizes[0]} if len(sizes) == 1 else {}) | self.points[point]
+        return ", ".join(f"{word(key)} {word(value)}" for key, value in settings.items())
+
+    @cached_property
+    def looks(self) -> dict[str, dict[str, Any]]:
+        """Variant -> colour, marker and dash, by its place in the experiment file."""
+        import seaborn
+
+        colours = [*(seaborn.color_palette("colorblind")[index] for index in COLOURS), (0.0, 0.0, 0.0)]
+        looks = zip(*map(itertools.cycle, (colours, MARKERS, DASHES)), strict=True)
+        names = ("color", "marker", "linestyle")
+        return {
+            variant: dict(zip(names, look, strict=True))
+            for variant, look in zip(self.experiment.variants, looks, strict=False)
+        }
+
+    def handles(self, **changes: Any) -> list[Artist]:
+        """A legend entry for each variant, which counts its diverged runs."""
+        status = {variant: self.runs.status[self.runs.variant == variant] for variant in self.looks}
+        return [
+            legend_entry(variant + count_diverged(status[variant]), **(look | changes))
+            for variant, look in self.looks.items()
+        ]
+
+
+def styled() -> AbstractContextManager[None]:
+    """Within it, matplotlib draws for print, in the font that comes with it, and writes files that open everywhere."""
+    import seaborn
+    from matplotlib import style
+
+    settings = seaborn.axes_style("ticks") | {
+        "font.sans-serif": ["DejaVu Sans"],
+        "font.size": 8,
+        "axes.titlesize": "medium",
+        "axes.titlelocation": "left",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": GREY,
+        "figure.titlesize": "medium",
+        "legend.frameon": False,
+        "lines.linewidth": 1.3,
+        "lines.markersize": 4.5,
+        "figure.dpi": 180,
+        "text.hinting": "none",  # or texts have other widths at other resolutions, and formats other layouts
+        "svg.hashsalt": "vaebench",
+        "svg.fonttype": "path",  # shows the same where the font is missing
+        "pdf.fonttype": 42,  # TrueType: journals refuse Type 3
+    }
+    return style.context(["default", settings])
+
+
+def subplots(n_rows: int, n_columns: int, width: float, height: float, **options: Any) -> tuple[Drawing, np.ndarray]:
+    """A drawing of so many inches and its axes [n_rows, n_columns]."""
+    from matplotlib.figure import Figure as Drawing
+
+    drawing = Drawing(figsize=(width, height), layout="constrained")
+    return drawing, drawing.subplots(n_rows, n_columns, squeeze=False, **options)
+
+
+def dot_plots(source: Source, metric: str, panels: list[pd.DataFrame]) -> tuple[Drawing, np.ndarray]:
+    """A panel for each of these tables of runs, one below the other, with rows of equal height."""
+    n_rows = [runs.groupby(["variant", "point"]).ngroups for runs in panels]
+    width = 5.5 + 0.06 * max(map(len, source.looks))
+    drawing, axes = subplots(len(panels), 1, width, 0.8 * len(panels) + 0.2 * sum(n_rows), height_ratios=n_rows)
+    for ax, runs in zip(axes.flat, panels, strict=True):
+        _dot_plot(ax, source, runs, metric)
+    return drawing, axes.flat
+
+
+def _dot_plot(ax: Axes, source: Source, runs: pd.DataFrame, metric: str) -> None:
+    """A row for each variant and grid point: the seeds, and below them their mean and its interval."""
+    ticks = []
+    for index, (variant, of_variant) in enumerate(runs.groupby("variant", sort=False)):
+        color, marker = source.looks[variant]["color"], source.looks[variant]["marker"]
+        start = len(ticks)
+        for y, (point, group) in enumerate(of_variant.groupby("point"), start):
+            mean, low, high = group[[f"{metric}_mean", f"{metric}_low", f"{metric}_high"]].iloc[0]
+            ax.plot(group[metric], [y - 0.18] * len(group), "o", color=color, markersize=3, alpha=0.5, markeredgewidth=0)
+            ax.plot([low, high], [y + 0.15] * 2, color=color)
+            ax.plot(mean, y + 0.15, marker, color=color)
+            ax.annotate(count_diverged(group.status), (1, y), xycoords=("axes fraction", "data"), va="center")
+            values = ", ".join(map(word, source.points[point].values()))
+            ticks.append(f"{variant if y == start else ''}   {values}".rstrip())
+        ax.axhspan(start - 0.5, len(ticks) - 0.5, color="0.95" if index % 2 else "white", linewidth=0, zorder=0)
+    if runs[metric].isna().all():
+        ax.set_xticks([])
+    ax.set_yticks(range(len(ticks)), ticks)
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(len(ticks) - 0.5, -0.5)
+    header = "   ".join(["variant", ", ".join(map(word, source.experiment.grid_keys))]).rstrip()
+    ax.annotate(header, (0, 1), (-12, 6), xycoords="axes fraction", textcoords="offset points", ha="right", color=GREY)
+
+
+def bands(ax: Axes, source: Source, rows: pd.DataFrame, x: str, y: str, n_marked: int, floor: float | None = None) -> None:
+    """Against x, each variant's mean over its runs and a band from smallest to largest; markers on about so many points."""
+    for index, (variant, group) in enumerate(rows.groupby("variant", sort=False)):
+        look = source.looks[variant]
+        over_seeds = group.groupby(x)[y].agg(["mean", "min", "max"]).clip(lower=floor)
+        shade = {"color": look["color"], "alpha": min(0.15, 1 / len(source.looks)), "linewidth": 0}
+        ax.fill_between(over_seeds.index, over_seeds["min"], over_seeds["max"], **shade)
+        every = max(1, len(over_seeds) // n_marked)
+        ax.plot(over_seeds.index, over_seeds["mean"], **look, markevery=(index % every, every))
+
+
+def add_legend(drawing: Drawing, handles: list[Artist]) -> None:
+    """Below the panels, in as many columns as fit; the drawing grows by the legend's height."""
+    width, height = drawing.get_size_inches()
+    fitting = max(1, int(width / (0.65 + 0.065 * max(len(handle.get_label()) for handle in handles))))
+    n_rows = math.ceil(len(handles) / fitting)
+    drawing.set_size_inches(width, height + 0.17 * n_rows)
+    drawing.legend(handles=handles, loc="outside lower center", ncols=math.ceil(len(handles) / n_rows), handlelength=3.2)
+
+
+def legend_entry(label: str, **look: Any) -> Artist:
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], label=label, **({"linestyle": "none"} | look))
+
+
+def say_what_is_left_out(drawing: Drawing, source: Source, shown: list[int]) -> None:
+    if len(shown) < len(source.points):
+        drawing.suptitle(f"{len(shown)} of {len(source.points)} grid points are shown")
+
+
+def whole_numbers(axis: Axis) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
+
+
+def widened(values: pd.Series, below: float, above: float) -> tuple[float, float]:
+    """The values' range, widened by shares of itself; equal values have a range of one."""
+    low, high = values.min(), values.max()
+    low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
+    return low - below * (high - low), high + above * (high - low)
+
+
+def _scale(runs: pd.DataFrame) -> pd.Series:
+    """In words, the unit of a run's log-likelihood and its data: runs with different ones share no axis."""
+    likelihoods = runs.groupby(["measure", "binarisation"]).likelihood.transform(lambda names: ", ".join(names.unique()))
+    data = runs.binarisation.map(lambda name: "" if name == "none" else f", {name} binarisation")
+    data = data.mask(runs.measure == "not a density", " on grey pixels")
+    return likelihoods.str.capitalize() + data + ": " + runs.measure
+
+
+def count_diverged(status: pd.Series) -> str:
+    """ " (1 of 5 diverged)", or nothing if all trained."""
+    n_diverged = (status == "diverged").sum()
+    return f" ({n_diverged} of {len(status)} diverged)" if n_diverged else ""
+
+
+def word(value: Any) -> str:
+    """A setting's name or value as text: numbers short, definitions and lists by what they hold."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return " ".join(map(word, value))
+    return f"{value:g}" if isinstance(value, float) else str(value).replace("_", " ")
+
+
+def _spread(values: Sequence[Any], n: int) -> list[Any]:
+    """n of the values, evenly spread from first to last; the middle one for n = 1."""
+    last = len(values) - 1
+    chosen = np.linspace(0, last, min(n, len(values))).round().astype(int) if n > 1 else [last // 2]
+    return [values[index] for index in chosen]
