@@ -63,8 +63,8 @@ rule train:
     resources:
         gpu=int(device != "cpu"),
     params:
-        key=lambda wildcards: keys.cohort_training_key(
-            experiment(wildcards.experiment).cohort(wildcards.cohort)
+        key=lambda wildcards: keys.runs_key(
+            experiment(wildcards.experiment).cohort(wildcards.cohort).runs
         ),
         device=device,
     shell:

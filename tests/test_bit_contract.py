@@ -8,7 +8,7 @@ import torch
 
 from vaebench.evaluation import evaluate
 from vaebench.networks import NETWORKS
-from vaebench.training import Training, train
+from vaebench.training import Checkpoint, Training, train
 
 VARIANTS = {
     "one": {},
@@ -77,11 +77,12 @@ def test_neighbours_change_nothing(make_experiment, digits, shape, network):
 def test_resuming_changes_nothing(make_experiment, digits, tmp_path):
     runs = runs_of(make_experiment, *SHAPES[0][:-1])
     unbroken = train(runs, digits)
+    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", key="these runs")
     training = Training(runs, digits)
     training.run_epoch()
-    training.save(tmp_path / "checkpoint.safetensors")
+    training.save(checkpoint)
     resumed = Training(runs, digits)
-    resumed.resume(tmp_path / "checkpoint.safetensors")
+    resumed.resume(checkpoint)
     assert resumed.epoch == 1
     while resumed.epoch < resumed.n_epochs:
         resumed.run_epoch()
@@ -92,14 +93,15 @@ def test_resuming_changes_nothing(make_experiment, digits, tmp_path):
 def test_a_diverging_lane_leaves_its_neighbours_alone(make_experiment, digits, tmp_path):
     runs = runs_of(make_experiment, *SHAPES[0][:-1])
     alone = {trained.run: trained for trained in train(runs, digits)}
+    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", key="these runs")
     training = Training(runs, digits)
     training.run_epoch()
     with torch.no_grad():
         training.stack.rows[1, :100] = float("inf")
     training.run_epoch()
-    training.save(tmp_path / "checkpoint.safetensors")
+    training.save(checkpoint)
     resumed = Training(runs, digits)
-    resumed.resume(tmp_path / "checkpoint.safetensors")
+    resumed.resume(checkpoint)
     resumed.run_epoch()
     results = resumed.result()
     assert results[1].diverged_epoch == 1
@@ -108,3 +110,20 @@ def test_a_diverging_lane_leaves_its_neighbours_alone(make_experiment, digits, t
     for trained in [results[0], *results[2:]]:
         assert trained.diverged_epoch is None
         assert_same(trained, alone[trained.run])
+
+
+@pytest.mark.parametrize(("fault", "words"), [("other key", "other runs or other code"), ("torn", "unreadable checkpoint")])
+def test_a_checkpoint_that_does_not_fit_is_left_aside(make_experiment, digits, tmp_path, capsys, fault, words):
+    runs = runs_of(make_experiment, *SHAPES[0][:-1])[:1]
+    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", key="these runs")
+    training = Training(runs, digits)
+    training.run_epoch()
+    training.save(checkpoint)
+    if fault == "torn":
+        checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:1000])
+    else:
+        checkpoint = Checkpoint(checkpoint.path, key="other runs")
+    resumed = Training(runs, digits)
+    resumed.resume(checkpoint)
+    assert resumed.epoch == 0
+    assert words in capsys.readouterr().err

@@ -61,3 +61,21 @@ def test_registered_definitions_count_only_where_they_are_used(package):
     assert before == now
     before, now = after(package, "registered", "registered", "Z = 5", "Z = 6", frozenset())
     assert before != now
+
+
+@pytest.mark.parametrize("step", ["training", "evaluation"])
+def test_what_only_reports_or_plans_is_no_part_of_training_and_evaluation(step):
+    others = {
+        "keys",
+        "fingerprint",
+        "tables",
+        "statistics",
+        "figures",
+        "plotting",
+        "findings",
+        "report",
+        "tracking",
+        "stages",
+        "cli",
+    }
+    assert not imported(step) & others

@@ -19,11 +19,11 @@ from vaebench.datasets import Dataset, data_root
 from vaebench.errors import UserError
 from vaebench.evaluation import Evaluated, evaluate
 from vaebench.images import Images, load_images, save_dataset
-from vaebench.keys import evaluation_key, training_key
+from vaebench.keys import evaluation_key, runs_key, training_key
 from vaebench.metrics import compute_all, kl_spectrum
 from vaebench.specification import Cohort, Experiment, Run
 from vaebench.store import Results, RunFolder, made_by, read_json, replacing, write_json
-from vaebench.training import TrainedRun, train
+from vaebench.training import Checkpoint, TrainedRun, train
 
 
 def prepare(dataset: Dataset, results: Results) -> None:
@@ -41,7 +41,8 @@ def train_cohort(
     print(f"{cohort.name}: {len(missing)} of {len(cohort.runs)} runs to train", flush=True)
     if missing:
         made_with = environment.describe()
-        for trained in train(missing, _images(missing[0], results), files.checkpoint, checkpoint_seconds, device):
+        checkpoint = Checkpoint(files.checkpoint, runs_key(missing), checkpoint_seconds)
+        for trained in train(missing, _images(missing[0], results), checkpoint, device):
             _save_trained(folder.run(trained.run.run_id), trained, made_with)
         files.checkpoint.unlink(missing_ok=True)
     histories = [pd.read_parquet(folder.run(run.run_id).history).assign(run_id=run.run_id) for run in cohort.runs]

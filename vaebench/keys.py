@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from vaebench.datasets import DATASETS
@@ -28,8 +29,9 @@ def dataset_key(kind: str) -> str:
     return _key(kind, fingerprint("datasets", frozenset([DATASETS[kind].__name__])))
 
 
-def cohort_training_key(cohort: Cohort) -> str:
-    return _key([(run.run_id, training_key(run)) for run in cohort.runs])
+def runs_key(runs: Sequence[Run]) -> str:
+    """Of the training of these runs, in this order."""
+    return _key([(run.run_id, training_key(run)) for run in runs])
 
 
 def cohort_evaluation_key(experiment: Experiment, cohort: Cohort) -> str:

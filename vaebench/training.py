@@ -21,7 +21,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vaebench.images import Images, blocks, padded
-from vaebench.keys import training_key
 from vaebench.metrics import count_active
 from vaebench.model import VAE, build
 from vaebench.specification import Run
@@ -55,22 +54,31 @@ class TrainedRun:
     diverged_epoch: int | None
 
 
-def train(
-    runs: Sequence[Run], images: Images, checkpoint: Path | None = None, checkpoint_seconds: float = 60, device: str = "cpu"
-) -> list[TrainedRun]:
-    """Train runs of one cohort side by side, from the checkpoint if there is one that fits.
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a cohort's training keeps its state, written at the end of an epoch when the last one is `seconds` old.
 
-    A checkpoint is written at the end of an epoch when the last one is `checkpoint_seconds` old, and removed by the caller.
+    key: of the runs and the code that made it; a checkpoint with another key is left aside. The caller removes the file.
     """
+
+    path: Path
+    key: str
+    seconds: float = 60
+
+
+def train(
+    runs: Sequence[Run], images: Images, checkpoint: Checkpoint | None = None, device: str = "cpu"
+) -> list[TrainedRun]:
+    """Train runs of one cohort side by side, from the checkpoint if there is one that fits."""
     training = Training(runs, images, device)
-    if checkpoint is not None and checkpoint.exists():
+    if checkpoint is not None:
         training.resume(checkpoint)
     saved = time.monotonic()
     while training.epoch < training.n_epochs and training.lanes:
         training.run_epoch()
         if training.epoch % math.ceil(training.n_epochs / 10) == 0:
             print(f"epoch {training.epoch} of {training.n_epochs}, {len(training.lanes)} lanes", flush=True)
-        if checkpoint is not None and time.monotonic() - saved >= checkpoint_seconds:
+        if checkpoint is not None and time.monotonic() - saved >= checkpoint.seconds:
             training.save(checkpoint)
             saved = time.monotonic()
     return training.result()
@@ -195,35 +203,34 @@ class Training:
             for index, run in enumerate(self.runs)
         ]
 
-    def save(self, path: Path) -> None:
+    def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint, whole or not at all. Its tensors can be loaded without running code."""
         state = self.optimiser.state[self.stack.rows]
         tensors = {"rows": self.stack.rows, **state}
         tensors["history"] = torch.tensor(self.history, dtype=torch.float64).reshape(-1, 1 + len(HISTORY_COLUMNS))
         described = {
-            "runs": self._identity(),
+            "key": checkpoint.key,
             "epoch": self.epoch,
             "lanes": self.lanes,
             "diverged": list(self.diverged.items()),
         }
-        with replacing(path) as temporary:
-            save_file(
-                {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-                temporary,
-                {"state": json.dumps(described)},
-            )
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        with replacing(checkpoint.path) as temporary:
+            save_file(tensors, temporary, {"state": json.dumps(described)})
 
-    def resume(self, path: Path) -> None:
-        """Go on from a checkpoint; one of other runs, or one that cannot be read, is left aside, saying so."""
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint, if there is one; one that does not fit, or cannot be read, is left aside, saying so."""
+        if not checkpoint.path.exists():
+            return
         try:
-            with safe_open(path, framework="pt", device=self.device) as file:
+            with safe_open(checkpoint.path, framework="pt", device=self.device) as file:
                 described = json.loads(file.metadata()["state"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError) as error:
-            print(f"{path}: unreadable checkpoint ({error}), training starts anew", file=sys.stderr)
+            print(f"{checkpoint.path}: unreadable checkpoint ({error}), training starts anew", file=sys.stderr)
             return
-        if described["runs"] != self._identity():
-            print(f"{path}: a checkpoint of other runs or other code, training starts anew", file=sys.stderr)
+        if described["key"] != checkpoint.key:
+            print(f"{checkpoint.path}: a checkpoint of other runs or other code, training starts anew", file=sys.stderr)
             return
         self.epoch = described["epoch"]
         self.diverged = dict(described["diverged"])
@@ -233,7 +240,3 @@ class Training:
         self.stack.rows.copy_(tensors.pop("rows"))
         self._optimise(self.stack.rows, tensors)
         print(f"goes on after epoch {self.epoch} of {self.n_epochs}", flush=True)
-
-    def _identity(self) -> list[str]:
-        """A checkpoint fits the same runs under the same code."""
-        return [training_key(run) for run in self.runs]
