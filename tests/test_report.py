@@ -86,7 +86,8 @@ def fill(experiment, results, diverged=(), environments=()) -> None:
         run_ids = [run.run_id for run in cohort.runs]
         values = [(run_id, name, random.normal(-20, 1)) for run_id in run_ids if run_id not in lost for name in METRICS]
         metrics = pd.DataFrame(values, columns=["run_id", "metric", "value"]).assign(standard_error=0.1)
-        history = pd.DataFrame({"run_id": run_ids, "epoch": 0, "seconds": 1.5})
+        columns = {f"{split}_{term}": 1.0 for split in ("train", "validation") for term in ("rate", "distortion")}
+        history = pd.DataFrame({"run_id": run_ids, "epoch": 0, "seconds": 1.5, **columns})
         spectrum = pd.DataFrame({"run_id": run_ids, "rank": 1, "kl": 0.5})
         for table, path in ((metrics, files.metrics), (history, files.history), (spectrum, files.spectrum)):
             with replacing(path) as temporary:
