@@ -56,9 +56,9 @@ def test_imports_go_down(module):
     assert not upwards, f"{module} imports {upwards}, which is not below it"
 
 
-def loaded_by(modules: list[str]) -> set[str]:
-    """Which of the heavy libraries a fresh Python has loaded after importing these modules."""
-    code = f"import sys, {', '.join(modules)}; print(*(name for name in {HEAVY} if name in sys.modules))"
+def loaded_by(modules: list[str], libraries: tuple[str, ...] = HEAVY) -> set[str]:
+    """Which of the libraries a fresh Python has loaded after importing these modules."""
+    code = f"import sys, {', '.join(modules)}; print(*(name for name in {libraries} if name in sys.modules))"
     return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
 
 
@@ -72,6 +72,10 @@ def test_that_check_can_fail():
 
 def test_the_core_needs_neither_mlflow_nor_snakemake():
     assert loaded_by([f"vaebench.{module}" for module in sorted(WITH_TORCH)]) <= {"torch", "sklearn"}
+
+
+def test_the_model_needs_no_pydantic():
+    assert loaded_by(["vaebench.stack", "vaebench.schedules"], ("pydantic", "pandas")) == set()
 
 
 def test_what_must_be_at_the_top_is_there():

@@ -13,9 +13,10 @@ import math
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -68,7 +69,9 @@ def _choice(registry: Registry) -> Any:
     definitions = tuple(registry.values())
     for definition in definitions:
         definition.__pydantic_config__ = _STRICT
-    choice = Annotated[Union[definitions], Field(discriminator=registry.tag)] if definitions[1:] else definitions[0]  # noqa: UP007
+    choice = reduce(or_, definitions)
+    if len(definitions) > 1:
+        choice = Annotated[choice, Field(discriminator=registry.tag)]
     return Annotated[choice, BeforeValidator(as_mapping, json_schema_input_type=str | choice)]
 
 

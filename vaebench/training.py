@@ -225,7 +225,8 @@ class Training:
         try:
             with safe_open(checkpoint.path, framework="pt", device=self.device) as file:
                 described = json.loads(file.metadata()["state"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                names = file.keys()
+                tensors = {name: file.get_tensor(name) for name in names}
         except (OSError, SafetensorError) as error:
             print(f"{checkpoint.path}: unreadable checkpoint ({error}), training starts anew", file=sys.stderr)
             return
