@@ -13,7 +13,7 @@ report: .venv/ready
 	snakemake --cores $(CORES)
 
 test: .venv/ready
-	python -m pytest
+	python -m pytest --numprocesses 2 --dist loadfile
 
 lint: .venv/ready
 	ruff check .

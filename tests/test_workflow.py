@@ -238,6 +238,19 @@ def test_the_command_line_says_in_one_line_what_is_wrong(finished):
     assert call(finished, "vaebench", "trane", check=False).returncode == 2
 
 
+def test_a_missing_library_is_named(finished):
+    code = """
+import sys
+from vaebench.cli import main
+
+sys.modules["mlflow"] = None
+sys.exit(main(["track", "experiments/tiny.yaml"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=finished, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "vaebench: track needs mlflow, which is not installed: pip install 'vaebench[workflow]'\n"
+
+
 def test_snakemakes_own_report_can_be_made(copied):
     snakemake(copied, "--report", "snakemake-report.html")
     text = (copied / "snakemake-report.html").read_text(encoding="utf-8")

@@ -20,16 +20,24 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options.step(options)
     except UserError as error:
-        print(f"vaebench: {error}", file=sys.stderr)
-        return 1
+        return _say(str(error))
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("vaebench"):
+            raise
+        return _say(f"{options.verb} needs {error.name}, which is not installed: pip install 'vaebench[workflow]'")
     return 0
+
+
+def _say(message: str) -> int:
+    print(f"vaebench: {message}", file=sys.stderr)
+    return 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="vaebench", description="A reproducible benchmark suite for variational autoencoders."
     )
-    verbs = parser.add_subparsers(title="verbs, in the order of the workflow", required=True, metavar="VERB")
+    verbs = parser.add_subparsers(title="verbs, in the order of the workflow", required=True, metavar="VERB", dest="verb")
 
     def verb(name: str, step, help_text: str, cohort: bool = False) -> argparse.ArgumentParser:
         added = verbs.add_parser(name, help=help_text, description=help_text)
