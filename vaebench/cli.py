@@ -22,9 +22,10 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         return _say(str(error))
     except ModuleNotFoundError as error:
-        if (error.name or "").startswith("vaebench"):
+        library = (error.name or "").partition(".")[0]
+        if library == "vaebench":
             raise
-        return _say(f"{options.verb} needs {error.name}, which is not installed: pip install 'vaebench[workflow]'")
+        return _say(f"{options.verb} needs {library}, which is not installed: pip install 'vaebench[workflow]'")
     return 0
 
 
