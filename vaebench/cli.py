@@ -96,19 +96,21 @@ def _prepare(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    cohort = _load(options).cohort(options.cohort)
+    experiment = _load(options)
+    cohort = experiment.cohort(options.cohort)
     use_one_thread()
     from vaebench import jobs
 
-    jobs.train_cohort(_load(options), cohort, options.results, options.device, options.checkpoint_seconds)
+    jobs.train_cohort(experiment, cohort, options.results, options.device, options.checkpoint_seconds)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    cohort = _load(options).cohort(options.cohort)
+    experiment = _load(options)
+    cohort = experiment.cohort(options.cohort)
     use_one_thread()
     from vaebench import jobs
 
-    jobs.evaluate_cohort(_load(options), cohort, options.results, options.device)
+    jobs.evaluate_cohort(experiment, cohort, options.results, options.device)
 
 
 if __name__ == "__main__":
