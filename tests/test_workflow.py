@@ -91,8 +91,6 @@ def test_everything_that_was_promised_is_there(finished):
     assert len(runs) == 4
     assert (runs.status == "trained").all()
     assert (runs.elbo + runs.rate + runs.distortion).abs().max() < 1e-9
-        runs.elbo + runs.rate + runs.distortion
-    ).abs().max() < 1e-9
     said = (finished / "said.txt").read_text()
     assert re.search(r"train +2 jobs +\d+\.\d s", said)
     assert "results/tiny/report.html" in said
