@@ -2,6 +2,7 @@
 
 import pytest
 
+from vaebench.errors import UserError
 from vaebench.store import made_by, read_json, replacing, write_json
 
 
@@ -40,3 +41,15 @@ def test_json_comes_back_and_holds_no_nan(tmp_path):
     with pytest.raises(ValueError, match="Out of range float"):
         write_json(path, {"value": float("nan")})
     assert read_json(path)["value"] == 0.1
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "\xff"])
+def test_a_missing_or_damaged_record_is_one_clear_error(tmp_path, content):
+    path = tmp_path / "runs" / "a-run" / "run.json"
+    path.parent.mkdir(parents=True)
+    if content is not None:
+        path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(UserError) as error:
+        read_json(path)
+    assert str(error.value).startswith(f"{path}: cannot be read")
+    assert f"delete {path.parent} and {tmp_path / 'cohorts'}" in str(error.value)

@@ -208,6 +208,22 @@ def test_a_run_that_diverges_is_counted_and_shown_and_the_others_go_on(finished,
     assert runs.run_id["wild"] in (folder / "results/tiny/report.html").read_text(encoding="utf-8")
 
 
+def test_a_lost_file_is_named_and_the_way_back_works(copied):
+    results = copied / "results/tiny"
+    lost = next(results.glob("runs/bce-*/weights.safetensors"))
+    before = (results / "runs.csv").read_bytes()
+    lost.unlink()
+    write(copied, evaluation={"n_samples": 5})
+    done = snakemake(copied, "results/tiny/runs.csv", check=False)
+    assert done.returncode == 1
+    assert f"{lost.relative_to(copied)}: cannot be read" in done.stdout + done.stderr
+    shutil.rmtree(lost.parent)
+    shutil.rmtree(results / "cohorts")
+    write(copied)
+    snakemake(copied, "results/tiny/runs.csv")
+    assert (results / "runs.csv").read_bytes() == before
+
+
 def test_a_mistake_in_the_file_ends_the_call_in_one_line_and_nothing_has_started(finished, tmp_path):
     folder = copy_repository(tmp_path)
     write(folder, sedes=3)

@@ -22,7 +22,7 @@ from vaebench.images import Images, load_images, save_dataset
 from vaebench.keys import evaluation_key, runs_key, training_key
 from vaebench.metrics import compute_all, kl_spectrum
 from vaebench.specification import Cohort, Experiment, Run
-from vaebench.store import Results, RunFolder, made_by, read_json, replacing, write_json
+from vaebench.store import Results, RunFolder, made_by, read_json, replacing, unreadable, write_json
 from vaebench.training import Checkpoint, TrainedRun, train
 
 
@@ -111,7 +111,7 @@ def _load_weights(path: Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); delete {path.parent} and start the workflow again") from error
+        raise UserError(unreadable(path, error)) from error
 
 
 def _metric_rows(records: list[dict]) -> pd.DataFrame:

@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vaebench.errors import UserError
+
 # Folders of results/ that belong to no experiment.
 RESERVED_NAMES = ("datasets", "reference", "mlartifacts")
 
@@ -155,7 +157,19 @@ def made_by(path: Path, key: str) -> bool:
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Raises UserError where the file is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(unreadable(path, error)) from error
+
+
+def unreadable(path: Path, error: Exception) -> str:
+    """What to say of a file of a run's folder that cannot be read, and how to have the run made again."""
+    return (
+        f"{path}: cannot be read ({error}); delete {path.parent} and {path.parents[2] / 'cohorts'}, and start the workflow "
+        "again: only what is missing is made"
+    )
 
 
 def write_json(path: Path, content: Any) -> None:
