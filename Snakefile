@@ -43,9 +43,10 @@ rule prepare:
     conda:
         "environment.yml"
     params:
-        key=lambda wildcards: keys.dataset_key(wildcards.dataset),
+        key=lambda wildcards: keys.dataset_key(stages.dataset(wildcards.dataset)),
+        dataset=lambda wildcards: stages.dataset(wildcards.dataset).argument,
     shell:
-        "python -m vaebench prepare {wildcards.dataset} > {log} 2>&1"
+        "python -m vaebench prepare {params.dataset:q} > {log} 2>&1"
 
 
 rule train:

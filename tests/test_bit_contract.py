@@ -13,7 +13,7 @@ from vaebench.training import Checkpoint, Training, train
 VARIANTS = {
     "one": {},
     "beta": {"kl": {"schedule": "constant", "weight": 4}},
-    "linear": {"kl": {"schedule": "linear", "over": 0.5}},
+    "free": {"kl": {"schedule": "free-bits", "free_nats": 0.1}},
 }
 # latent_size, hidden widths, batch size, likelihood, whether lanes are stacked
 SHAPES = [

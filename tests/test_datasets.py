@@ -8,11 +8,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.fft
 
-from vaebench.datasets import DATASETS, SPLITS, BinarizedMnist, Digits, FashionMnist, Mnist, data_root
+from vaebench.datasets import (
+    DATASETS,
+    SPLITS,
+    BinarizedMnist,
+    Digits,
+    FashionMnist,
+    Mnist,
+    SyntheticGaussian,
+    data_root,
+)
 from vaebench.errors import UserError
 
 WITH_FILES = {"mnist": "MNIST/raw", "fashion-mnist": "FashionMNIST/raw", "binarized-mnist": "binarized_mnist"}
+# Random images, which need not meet the darkest and the lightest level.
+DRAWN = {"synthetic-gaussian"}
 
 
 def root_of(kind: str) -> Path:
@@ -30,12 +42,47 @@ def test_every_data_set_is_what_it_declares(kind):
     for name, split in splits.items():
         assert split.images.dtype == np.uint8
         assert split.images.shape == (dataset.sizes[name], dataset.n_pixels)
-        assert split.images.max() == dataset.n_levels - 1
-        assert split.images.min() == 0
+        assert split.images.max() < dataset.n_levels
+        if kind not in DRAWN:
+            assert (split.images.min(), split.images.max()) == (0, dataset.n_levels - 1)
         if split.labels is not None:
             assert split.labels.shape == (dataset.sizes[name],)
             assert set(split.labels.tolist()) == set(range(10))
     assert dataset.citation
+
+
+def test_a_data_set_is_named_by_its_kind_and_settings():
+    assert Digits().name == "digits"
+    # Written down: another name is another prepared file.
+    assert SyntheticGaussian().name == "synthetic-gaussian-4ee345f3"
+    assert SyntheticGaussian(spectrum=(0.04, 0.01)).name == "synthetic-gaussian-3a720a13"
+    assert SyntheticGaussian(spectrum=(0.01, 0.04)).name != SyntheticGaussian(spectrum=(0.04, 0.01)).name
+
+
+def test_gaussian_pixels_have_the_spectrum_that_was_asked_for():
+    for spectrum in (SyntheticGaussian().spectrum, (0.04, 0.01), (0.001, 0.02, 0.01)):
+        dataset = SyntheticGaussian(spectrum=spectrum)
+        assert dataset.basis @ dataset.basis.T == pytest.approx(np.eye(len(spectrum)), abs=1e-13)
+        for split in dataset.load(Path("unused")).values():
+            pixels = split.images / 255
+            variances = np.diag(dataset.basis @ np.cov(pixels.T) @ dataset.basis.T)
+            # The standard errors of a mean and of a variance of Gaussian numbers; 4 of them.
+            assert pixels.mean(0) == pytest.approx(0.5, abs=4 * np.sqrt(pixels.var(0).max() / len(pixels)))
+            assert variances == pytest.approx(np.array(spectrum), rel=4 * np.sqrt(2 / len(pixels)))
+
+
+def test_the_basis_is_scipys_cosine_transform():
+    basis = SyntheticGaussian().basis
+    assert basis @ np.arange(16.0) == pytest.approx(scipy.fft.dct(np.arange(16.0), norm="ortho"), abs=1e-12)
+
+
+def test_gaussian_pixels_are_always_the_same():
+    splits = SyntheticGaussian().load(Path("unused"))
+    # No pixel comes nearer than 1e-6 levels to where rounding would turn, so this is the same on every machine.
+    assert hashlib.sha256(splits["train"].images.tobytes()).hexdigest().startswith("8f13b03997fcced1")
+    again = SyntheticGaussian().load(Path("elsewhere"))
+    for name in SPLITS:
+        assert (splits[name].images == again[name].images).all()
 
 
 def test_digits_are_scikit_learns_each_in_one_split():

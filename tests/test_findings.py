@@ -1,25 +1,42 @@
 """Sentences on tables small enough to check by eye."""
 
 import math
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 from vaebench import findings
+from vaebench.metrics import METRICS
 
 KEYS = ["variant", "latent_size"]
 NAN = math.nan
 
 
 def comparisons(*rows) -> pd.DataFrame:
-    """Rows (variant, latent_size, difference, low, high, n) of the ELBO; a difference of None is not comparable."""
+    """Rows (variant, latent_size, difference, low, high, n) of the ELBO; a difference of None is not comparable.
+
+    The adjusted p leave it to the intervals what is supported.
+    """
     columns = ["variant", "latent_size", "metric", "baseline", "comparable", "difference", "low", "high", "n"]
     made = [
         (variant, size, "elbo", "bce", difference is not None, difference, *rest)
         for variant, size, difference, *rest in rows
     ]
     numbers = dict.fromkeys(("difference", "low", "high", "n"), float)
-    return pd.DataFrame(made, columns=columns).astype(numbers)
+    table = pd.DataFrame(made, columns=columns).astype(numbers)
+    return table.assign(p_adjusted=table.low * 0 + 0.01)
+
+
+def metric(label: str, unit: str, better: str | None, per_likelihood: bool = False) -> SimpleNamespace:
+    """A metric by its words, which has the numbers of the ELBO in the tables."""
+    return SimpleNamespace(name="elbo", label=label, unit=unit, better=better, per_likelihood=per_likelihood)
+
+
+def means(*rows) -> pd.DataFrame:
+    """Rows (variant, latent_size, measure, mean, low, high, n) of the ELBO."""
+    columns = [*KEYS, "measure", "elbo", "elbo_low", "elbo_high", "n"]
+    return pd.DataFrame(rows, columns=columns).assign(binarisation="none")
 
 
 def summary(*rows) -> pd.DataFrame:
@@ -40,7 +57,7 @@ def test_elbo_states_the_largest_loss_and_the_largest_gain():
         ("anneal", 8, 0.2, 0.1, 0.3, 4),
         ("cyclical", 8, 0.4, -0.1, 0.9, 5),
     )
-    assert findings.elbo_differences(table, KEYS) == [
+    assert findings.differences(table, KEYS, METRICS["elbo"]) == [
         "beta-4 loses 2.95 nats of ELBO against bce (95 % interval 2.91 to 2.99, 5 seeds), the largest of 2 supported "
         "losses; anneal gains 0.20 nats of ELBO against bce (95 % interval 0.10 to 0.30, 4 seeds).",
         "No difference in ELBO from bce is supported for cyclical.",
@@ -54,7 +71,7 @@ def test_elbo_says_where_on_the_grid():
         ("beta-4", 32, 0.5, -0.4, 0.6, 5),
         ("anneal", 2, 0.1, -0.4, 0.6, 5),
     )
-    assert findings.elbo_differences(table, KEYS) == [
+    assert findings.differences(table, KEYS, METRICS["elbo"]) == [
         "At latent size 2, beta-4 loses 2.50 nats of ELBO against bce (95 % interval 2.40 to 2.60, 5 seeds); "
         "no gain is supported.",
         "At latent size 8, beta-4 gains 0.50 nats of ELBO against bce (95 % interval 0.40 to 0.60, 5 seeds); "
@@ -66,7 +83,7 @@ def test_elbo_says_where_on_the_grid():
 
 def test_elbo_of_a_large_grid_keeps_to_the_extremes():
     table = comparisons(*(("beta-4", size, size - 30.5, size - 31, size - 30, 5) for size in (10, 20, 30, 40, 50)))
-    assert findings.elbo_differences(table, KEYS) == [
+    assert findings.differences(table, KEYS, METRICS["elbo"]) == [
         "At latent size 10, beta-4 loses 20.50 nats of ELBO against bce (95 % interval 20.00 to 21.00, 5 seeds); "
         "no gain is supported.",
         "At latent size 50, beta-4 gains 19.50 nats of ELBO against bce (95 % interval 19.00 to 20.00, 5 seeds); "
@@ -77,23 +94,180 @@ def test_elbo_of_a_large_grid_keeps_to_the_extremes():
 @pytest.mark.parametrize(("low", "high"), [(-0.1, 0.3), (0.0, 0.3), (-0.3, 0.0), (0.0, 0.0)])
 def test_nothing_is_claimed_when_the_interval_includes_0(low, high):
     table = comparisons(("beta-4", 8, (low + high) / 2, low, high, 5))
-    assert findings.elbo_differences(table, KEYS) == ["No difference in ELBO from bce is supported."]
+    assert findings.differences(table, KEYS, METRICS["elbo"]) == ["No difference in ELBO from bce is supported."]
 
 
 def test_a_small_difference_has_the_decimals_that_set_it_apart_from_0():
-    [sentence] = findings.elbo_differences(comparisons(("anneal", 8, -0.0483, -0.1015, -0.0026, 5)), KEYS)
+    table = comparisons(("anneal", 8, -0.0483, -0.1015, -0.0026, 5))
+    [sentence] = findings.differences(table, KEYS, METRICS["elbo"])
     assert sentence.startswith("anneal loses 0.048 nats of ELBO against bce (95 % interval 0.003 to 0.102, 5 seeds);")
 
 
+def test_nothing_is_claimed_by_an_interval_whose_p_does_not_stand_the_number_of_comparisons():
+    table = comparisons(("beta-4", 8, -2.5, -2.6, -2.4, 5), ("anneal", 8, 2.0, 0.1, 3.9, 5), ("warm", 8, 0.5, 0.4, 0.6, 5))
+    adjusted = table.assign(p_adjusted=[0.049, 0.05, 0.3])
+    assert findings.differences(adjusted, KEYS, METRICS["elbo"]) == [
+        "beta-4 loses 2.50 nats of ELBO against bce (95 % interval 2.40 to 2.60, 5 seeds); no gain is supported.",
+        "No difference in ELBO from bce is supported for anneal and warm.",
+    ]
+
+
+def test_the_extremes_of_a_large_grid_are_of_supported_differences():
+    sizes = (10, 20, 30, 40, 50, 60)
+    table = comparisons(*(("beta-4", size, -size, -size - 1, -size + 1, 5) for size in sizes))
+    table.loc[table.latent_size == 60, "p_adjusted"] = 0.2
+    sentences = findings.differences(table, KEYS, METRICS["elbo"])
+    assert [sentence.split(",")[0] for sentence in sentences] == ["At latent size 10", "At latent size 50"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "rise", "fall"),
+    [
+        (
+            metric("ELBO", "nats", "higher"),
+            "up gains 3.20 nats of ELBO against bce {}; no loss is supported.",
+            "down loses 3.20 nats of ELBO against bce {}; no gain is supported.",
+        ),
+        (
+            metric("PSNR", "dB", "higher"),
+            "up gains 3.20 dB of PSNR against bce {}; no loss is supported.",
+            "down loses 3.20 dB of PSNR against bce {}; no gain is supported.",
+        ),
+        (
+            metric("SSIM", "", "higher"),
+            "up raises SSIM by 3.20 against bce {}; no loss is supported.",
+            "down lowers SSIM by 3.20 against bce {}; no gain is supported.",
+        ),
+        (
+            metric("common bits/dim", "bits per dimension", "lower"),
+            "up raises common bits/dim by 3.20 bits per dimension against bce {}; no gain is supported.",
+            "down lowers common bits/dim by 3.20 bits per dimension against bce {}; no loss is supported.",
+        ),
+        (
+            metric("RMSE", "pixel values", "lower"),
+            "up raises RMSE by 3.20 pixel values against bce {}; no gain is supported.",
+            "down lowers RMSE by 3.20 pixel values against bce {}; no loss is supported.",
+        ),
+        (
+            metric("active units", "dimensions", None),
+            "up has 3.20 more active units than bce {}; no decrease is supported.",
+            "down has 3.20 fewer active units than bce {}; no increase is supported.",
+        ),
+        (
+            metric("effective samples", "samples", None),
+            "up has 3.20 more effective samples than bce {}; no decrease is supported.",
+            "down has 3.20 fewer effective samples than bce {}; no increase is supported.",
+        ),
+        (
+            metric("participation ratio", "dimensions", None),
+            "up lies 3.20 dimensions above bce in participation ratio {}; no decrease is supported.",
+            "down lies 3.20 dimensions below bce in participation ratio {}; no increase is supported.",
+        ),
+        (
+            metric("rate", "nats", None),
+            "up lies 3.20 nats above bce in rate {}; no decrease is supported.",
+            "down lies 3.20 nats below bce in rate {}; no increase is supported.",
+        ),
+        (
+            metric("perplexity", "", None),
+            "up lies 3.20 above bce in perplexity {}; no decrease is supported.",
+            "down lies 3.20 below bce in perplexity {}; no increase is supported.",
+        ),
+    ],
+    ids=lambda value: getattr(value, "label", None),
+)
+def test_every_direction_and_unit_has_its_words(metric, rise, fall):
+    interval = "(95 % interval 3.00 to 3.40, 5 seeds)"
+    up, down = comparisons(("up", 8, 3.2, 3.0, 3.4, 5)), comparisons(("down", 8, -3.2, -3.4, -3.0, 5))
+    assert findings.differences(up, KEYS, metric) == [rise.format(interval)]
+    assert findings.differences(down, KEYS, metric) == [fall.format(interval)]
+
+
+def test_where_lower_is_better_the_largest_rise_is_the_largest_loss():
+    table = comparisons(
+        ("best", 8, -3.0, -3.1, -2.9, 5),
+        ("good", 8, -1.0, -1.1, -0.9, 5),
+        ("bad", 8, 1.0, 0.9, 1.1, 5),
+        ("worst", 8, 2.0, 1.9, 2.1, 5),
+    )
+    assert findings.differences(table, KEYS, metric("NLL", "nats", "lower")) == [
+        "worst raises NLL by 2.00 nats against bce (95 % interval 1.90 to 2.10, 5 seeds), the largest of 2 supported "
+        "losses; best lowers NLL by 3.00 nats against bce (95 % interval 2.90 to 3.10, 5 seeds), the largest of 2 "
+        "supported gains."
+    ]
+    [sentence] = findings.differences(table, KEYS, metric("rate", "nats", None))
+    assert "best lies 3.00 nats below bce" in sentence.split(";")[0]
+    assert sentence.split(";")[0].endswith("the largest of 2 supported decreases")
+    assert sentence.endswith("the largest of 2 supported increases.")
+
+
+def test_the_best_stands_with_its_interval():
+    table = means(
+        ("bce", 2, "mass", -24.21, -24.30, -24.12, 5),
+        ("bce", 8, "mass", -20.0, -20.5, -19.5, 5),
+        ("beta-4", 8, "mass", -26.0, -26.1, -25.9, 5),
+        ("lost", 8, "mass", NAN, NAN, NAN, 0),
+    )
+    assert findings.best(table, KEYS, metric("ELBO", "nats", "higher")) == [
+        "bce at latent size 8 has the best mean ELBO, −20.00 nats (95 % interval −20.50 to −19.50, 5 seeds)."
+    ]
+    assert findings.best(table, KEYS, metric("NLL", "nats", "lower")) == [
+        "beta-4 at latent size 8 has the best mean NLL, −26.00 nats (95 % interval −26.10 to −25.90, 5 seeds)."
+    ]
+    assert findings.best(table, KEYS, metric("rate", "nats", None)) == []
+
+
+def test_the_best_is_of_one_measure_on_the_same_data():
+    table = means(
+        ("bce", 8, "mass", 3.0, 2.9, 3.1, 5),
+        ("beta-4", 8, "mass", 2.0, 1.9, 2.1, 5),
+        ("mse", 8, "density", 90.0, NAN, NAN, 2),
+        ("mae", 8, "density", 80.0, 79.0, 81.0, 5),
+        ("loss", 8, "not a density", 99.0, 98.0, 99.5, 5),
+    )
+    elbo = metric("ELBO", "nats", "higher", per_likelihood=True)
+    assert findings.best(table, KEYS, elbo) == [
+        "Among log-probabilities, bce has the best mean ELBO, 3.00 nats (95 % interval 2.90 to 3.10, 5 seeds).",
+        "Among log-densities, mse has the best mean ELBO, 90.00 nats (2 seeds, no interval).",
+    ]
+    other_data = table[:4].assign(measure="mass", binarisation=["static", "static", "dynamic", "dynamic"])
+    assert [sentence.split(" has ")[0] for sentence in findings.best(other_data, KEYS, elbo)] == [
+        "Among numbers of data with binarisation “static”, bce",
+        "Among numbers of data with binarisation “dynamic”, mse",
+    ]
+    assert findings.best(table, KEYS, metric("SSIM", "", "higher")) == [
+        "loss has the best mean SSIM, 99.00 (95 % interval 98.00 to 99.50, 5 seeds)."
+    ]
+
+
+def test_a_tie_and_a_row_alone_have_no_best():
+    accuracy = metric("accuracy", "", "higher")
+    assert findings.best(means(("bce", 8, "mass", 1.0, 0.9, 1.1, 5)), KEYS, accuracy) == []
+    tied = means(("bce", 8, "mass", 1.0, 0.9, 1.1, 5), ("mse", 8, "mass", 1.0, 1.0, 1.0, 5))
+    assert findings.best(tied, KEYS, accuracy) == []
+    assert findings.best(means(("bce", 8, "mass", NAN, NAN, NAN, 0)), KEYS, accuracy) == []
+
+
+def test_decimals_show_narrow_intervals_and_no_rounding():
+    [sentence] = findings.best(
+        means(("a", 8, "mass", 0.01234, 0.0121, 0.0126, 5), ("b", 8, "mass", 0.01, 0.009, 0.011, 5)),
+        KEYS,
+        metric("MMD", "", "higher"),
+    )
+    assert sentence == "a has the best mean MMD, 0.0123 (95 % interval 0.0121 to 0.0126, 5 seeds)."
+    assert findings.over_seeds(0.9, 0.9000000000000001, 5, 2) == "(the same for all 5 seeds)"
+
+
 def test_without_an_interval_nothing_is_claimed():
-    assert findings.elbo_differences(comparisons(("beta-4", 8, -2.95, NAN, NAN, 2)), KEYS) == [
+    table = comparisons(("beta-4", 8, -2.95, NAN, NAN, 2))
+    assert findings.differences(table, KEYS, METRICS["elbo"]) == [
         "No difference in ELBO is supported: with fewer than 3 seeds there is no interval."
     ]
 
 
 def test_a_variant_whose_seeds_diverged_takes_no_claim_from_the_others():
     table = comparisons(("lost", 8, NAN, NAN, NAN, 0), ("rest", 8, -9.0, NAN, NAN, 2), ("beta-4", 8, 1.0, 0.5, 1.5, 5))
-    sentence, undecided = findings.elbo_differences(table, KEYS)
+    sentence, undecided = findings.differences(table, KEYS, METRICS["elbo"])
     assert sentence.startswith("beta-4 gains 1.00 nats")
     assert undecided == "No difference in ELBO from bce is supported for rest."
 
@@ -101,9 +275,9 @@ def test_a_variant_whose_seeds_diverged_takes_no_claim_from_the_others():
 def test_other_units_are_never_compared():
     table = comparisons(("mse", 8, None, NAN, NAN, NAN), ("mae", 8, None, NAN, NAN, NAN))
     made = runs(("bce", "not a density", "none"), ("mse", "density", "none"), ("mae", "density", "none"))
-    assert findings.elbo_differences(table, KEYS) == []
+    assert findings.differences(table, KEYS, METRICS["elbo"]) == []
     numbers_all_the_same = comparisons(("mse", 8, 2.0, 1.9, 2.1, 5)).assign(comparable=False)
-    assert findings.elbo_differences(numbers_all_the_same, KEYS) == []
+    assert findings.differences(numbers_all_the_same, KEYS, METRICS["elbo"]) == []
     assert findings.not_compared(made, table, "bce") == [
         "ELBO of mse and mae are not compared with those of bce: the former are log-densities, the latter values of a "
         "loss, not log-probabilities."
@@ -173,7 +347,8 @@ def test_where_nothing_was_trained_nothing_is_said():
 def test_grid_points_of_several_keys():
     keys = [*KEYS, "learning_rate"]
     table = pd.concat([comparisons(("b", 2, -1.0, -1.5, -0.5, 3)), comparisons(("b", 8, -2.0, -2.5, -1.5, 3))])
-    sentences = findings.elbo_differences(table.assign(learning_rate=[0.01, 0.1]).reset_index(drop=True), keys)
+    table = table.assign(learning_rate=[0.01, 0.1]).reset_index(drop=True)
+    sentences = findings.differences(table, keys, METRICS["elbo"])
     assert [sentence.split(",")[0] for sentence in sentences] == [
         "At latent size 2 and learning rate 0.01",
         "At latent size 8 and learning rate 0.1",
@@ -185,11 +360,14 @@ def test_grid_points_of_several_keys():
     ]
 
 
-def test_a_loss_on_grey_pixels_is_no_likelihood():
+def test_a_loss_on_grey_pixels_is_no_likelihood(monkeypatch):
+    labels = {"ELBO": True, "rate": False, "NLL": True}
+    registered = {label: metric(label, "nats", None, per_likelihood) for label, per_likelihood in labels.items()}
+    monkeypatch.setattr(findings, "METRICS", registered)
     assert findings.unnormalised(runs(("bce", "mass", "static"), ("mse", "density", "none"))) == []
     [sentence] = findings.unnormalised(runs(("bce", "not a density", "none"), ("mse", "density", "none")))
     assert sentence == (
-        "The bernoulli likelihood on grey pixels is not a density: ELBO, distortion and NLL of bce are values of a loss, "
+        "The bernoulli likelihood on grey pixels is not a density: ELBO and NLL of bce are values of a loss, "
         "to be compared among themselves only. On binarised data they would be log-probabilities."
     )
 

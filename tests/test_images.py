@@ -1,12 +1,14 @@
 """Binarisation and padding."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 
-from vaebench.datasets import Digits
+from vaebench.datasets import Digits, SyntheticGaussian
 from vaebench.errors import UserError
-from vaebench.images import Images, blocks, load_images, padded
+from vaebench.images import Images, blocks, load_images, padded, save_dataset
 
 
 def images(binarisation: str, levels=None, n_levels: int = 17) -> Images:
@@ -58,6 +60,21 @@ def test_padding_adds_zeros_only_at_the_end():
     assert padded(x)[33:].sum() == 0
     assert padded(torch.ones(32)).shape == (32,)
     assert padded(torch.ones(3, 1), size=8).shape == (8, 1)
+
+
+def test_a_data_set_with_settings_says_how_its_file_is_made(tmp_path):
+    dataset = SyntheticGaussian(spectrum=(0.04, 0.01))
+    with pytest.raises(
+        UserError, match=re.escape('vaebench prepare \'{"kind": "synthetic-gaussian", "spectrum": [0.04, 0.01]}\'')
+    ):
+        load_images(dataset, "none", tmp_path / "none.npz")
+
+
+def test_data_without_labels_come_back(tmp_path):
+    dataset = SyntheticGaussian(spectrum=(0.04, 0.01))
+    save_dataset(dataset, tmp_path, tmp_path / "file.npz")
+    images = load_images(dataset, "none", tmp_path / "file.npz")
+    assert images["validation"].numpy() == pytest.approx(dataset.load(tmp_path)["validation"].images)
 
 
 def test_missing_and_damaged_data_are_one_clear_error(tmp_path):

@@ -13,7 +13,6 @@ import yaml
 from vaebench import report, specification, tables
 from vaebench.errors import UserError
 from vaebench.figures import FIGURES
-from vaebench.findings import excludes_zero
 from vaebench.metrics import METRICS
 from vaebench.store import Results, replacing, write_json, write_text
 from vaebench.timing import stage_times
@@ -147,10 +146,18 @@ def test_comparisons_are_those_of_the_table(written):
         assert shown[-len(bounds) :] == [f"{value:.2f}".replace("-", "−") for value in bounds]
 
 
-def test_bold_marks_the_intervals_that_exclude_0(written):
-    _, folder, _ = written(**GRID)
-    supported = [excludes_zero(row) for row in tables.load(folder).comparisons.to_dict("records")]
-    assert folder.report.read_text(encoding="utf-8").count('"mean bold"') == sum(supported)
+def test_bold_marks_what_is_supported(written, tmp_path):
+    experiment, folder, _ = written(**GRID)
+    compared = pd.read_csv(folder.comparisons)
+    first, second, *_ = compared.index[compared.comparable]
+    compared["p_adjusted"] = 0.2
+    compared.loc[[first, second], ["difference", "low", "high"]] = [0.123, 0.1, 0.146]
+    compared.loc[first, "p_adjusted"] = 0.01
+    compared.to_csv(folder.comparisons, index=False)
+    report.write(experiment, Results(tmp_path / "results"))
+    html = folder.report.read_text(encoding="utf-8")
+    assert html.count('class="mean bold">0.12<') == html.count('class="mean bold"') == 1
+    assert html.count(">0.12<") == 2, "an interval that excludes 0 is not enough"
 
 
 def test_other_measures_are_never_compared(written):

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
 from vaebench import specification
+from vaebench.datasets import Digits, Mnist, SyntheticGaussian
 from vaebench.errors import UserError
 from vaebench.likelihoods import Gaussian
 from vaebench.schedules import Constant, Linear
-from vaebench.specification import Run
+from vaebench.specification import Evaluation, Experiment, Run
 
 MISTAKES = yaml.safe_load((Path(__file__).parent / "bad_experiments.yaml").read_text(encoding="utf-8"))
 
@@ -19,6 +21,9 @@ def test_a_mistake_is_one_clear_message(write_experiment, mistake):
     path = write_experiment(**mistake.get("set", {}))
     if "text" in mistake:
         path.write_text(mistake["text"], encoding="utf-8")
+    for name, content in mistake.get("files", {}).items():
+        text = content if isinstance(content, str) else yaml.safe_dump(content)
+        path.with_name(f"{name}.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(UserError) as error:
         specification.load(path)
     for line in str(error.value).splitlines():
@@ -51,6 +56,44 @@ def test_numbers_as_people_write_them(write_experiment, text):
     content = path.read_text(encoding="utf-8").replace("epochs: 3", f"epochs: 3\n  learning_rate: {text}")
     path.write_text(content, encoding="utf-8")
     assert specification.load(path).runs[0].learning_rate == 0.001
+
+
+def extending(path: Path, name: str, text: str) -> Experiment:
+    """A file beside another, loaded."""
+    path = path.with_name(f"{name}.yaml")
+    path.write_text(text, encoding="utf-8")
+    return specification.load(path)
+
+
+def test_two_lines_ask_the_same_of_other_data(write_experiment):
+    base = write_experiment("likelihood", grid={"latent_size": [2, 4]})
+    experiment = extending(base, "likelihood-mnist", "extends: likelihood\ndataset: mnist\n")
+    expected = specification.load(base)
+    assert (experiment.name, experiment.title, experiment.extends) == ("likelihood-mnist", expected.title, "likelihood")
+    assert [run.model_copy(update={"dataset": Digits()}) for run in experiment.runs] == list(expected.runs)
+    assert {run.dataset for run in experiment.runs} == {Mnist()}
+    assert not {run.run_id for run in experiment.runs} & {run.run_id for run in expected.runs}
+
+
+def test_defaults_and_evaluation_are_merged_key_by_key_and_other_keys_replaced(write_experiment):
+    base = write_experiment(
+        defaults={"epochs": 7, "latent_size": 3, "kl": {"schedule": "linear", "over": 0.5}},
+        evaluation={"n_samples": 9},
+        grid={"learning_rate": [0.1, 0.2]},
+    )
+    extending(base, "middle", "extends: tiny\ndefaults: {epochs: 8, batch_size: 64}\nvariants: {a: {}}\nbaseline: a\n")
+    experiment = extending(
+        base, "last", "extends: middle\ndefaults: {kl: {schedule: linear}}\nevaluation: {split: train}\ngrid: null\n"
+    )
+    assert [run.variant for run in experiment.runs] == ["a", "a"]
+    run = experiment.runs[0]
+    assert (run.epochs, run.latent_size, run.batch_size, run.kl) == (8, 3, 64, Linear())
+    assert experiment.evaluation == Evaluation(n_samples=9, split="train")
+
+
+def test_what_a_file_overrides_in_its_base_is_not_looked_at(write_experiment):
+    base = write_experiment(defaults={"epochs": 0}, headline="none")
+    assert extending(base, "other", "extends: tiny\ndefaults: {epochs: 1}\nheadline: nll\n").headline == "nll"
 
 
 def test_variants_grid_and_seeds_are_multiplied(make_experiment):
@@ -120,10 +163,47 @@ def test_what_is_no_density_is_known(make_experiment):
     assert make_experiment(defaults={"binarisation": "static"}).runs[0].is_normalised
 
 
-def test_the_schema_for_editors_names_every_key(make_experiment):
+@pytest.mark.parametrize(
+    "text", ["digits", "{kind: digits}", "{kind: synthetic-gaussian, spectrum: [4e-2, 0.01]}", Digits().argument]
+)
+def test_a_data_set_on_the_command_line(text):
+    dataset = specification.parse_dataset(text)
+    assert dataset == (SyntheticGaussian(spectrum=(0.04, 0.01)) if "spectrum" in text else Digits())
+    assert specification.parse_dataset(dataset.argument) == dataset
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("minst", "dataset: 'minst' is not known; did you mean 'mnist'?"),
+        ("3", "dataset: must be a mapping, not 3"),
+        ("[digits", "dataset: no valid YAML"),
+        ("{kind: digits, kind: mnist}", "the key 'kind' stands twice"),
+        ("{kind: digits, spectrum: [0.04]}", "dataset.spectrum: no such key; allowed: kind"),
+        ("{kind: synthetic-gaussian, spectrum: [1]}", "dataset: spectrum must be a list of 2 or more"),
+        ("../digits", "'../digits' is not known"),
+    ],
+)
+def test_a_mistake_in_a_data_set_on_the_command_line_is_one_clear_message(text, says):
+    with pytest.raises(UserError) as error:
+        specification.parse_dataset(text)
+    assert says in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_the_schema_for_editors_names_every_key():
     schema = specification.json_schema()
     assert set(schema["properties"]) == set(specification.Experiment.model_fields)
     assert "latent_size" in schema["$defs"]["Settings"]["properties"]
+
+
+def test_the_schema_for_editors_asks_a_whole_experiment_of_a_file_that_extends_none(write_experiment):
+    valid = Draft202012Validator(specification.json_schema()).is_valid
+    content = yaml.safe_load(write_experiment().read_text(encoding="utf-8"))
+    assert valid(content)
+    assert valid({"extends": "tiny", "dataset": "mnist"})
+    assert not valid({"dataset": "mnist"})
+    assert not valid(content | {"sedes": 3})
 
 
 @pytest.mark.parametrize("path", sorted(Path(__file__).parents[1].glob("experiments/*.yaml")), ids=lambda path: path.stem)

@@ -77,6 +77,9 @@ def test_the_summary_has_means_and_intervals_over_seeds(make):
     expected = stats.ttest_1samp([-10, -20, -30], 0).confidence_interval(0.95)
     assert summary.elbo_low["bce"] == pytest.approx(expected.low)
     assert summary.elbo_high["bce"] == pytest.approx(expected.high)
+    # Of three values the middle one weighs four sixths; here that changes nothing.
+    assert summary.elbo_iqm["bce"] == pytest.approx(-20)
+    assert summary.binarisation.tolist() == ["none"] * 3
     assert summary.likelihood.tolist() == ["bernoulli, not a density"] * 2 + ["gaussian, sigma 0.5"]
 
 
@@ -99,10 +102,66 @@ def test_differences_are_paired_by_seed(make):
     assert (row.low, row.high) == pytest.approx((expected.low, expected.high))
 
 
+def test_differences_have_effect_size_p_and_probability(make):
+    experiment, runs = make()
+    comparisons = comparisons_table(experiment, runs)
+    numbers = ["difference", "low", "high", "n", "effect_size", "p", "p_adjusted", "probability_of_improvement"]
+    assert comparisons.columns.tolist() == [*group_keys(experiment), "metric", "baseline", "comparable", *numbers]
+    row = comparisons.set_index(["variant", "metric"]).loc[("beta-4", "elbo")]
+    assert row.effect_size == pytest.approx(-2), "a mean of -2 and a standard deviation of 1"
+    assert row.p == pytest.approx(stats.ttest_rel(ELBO["beta-4"], ELBO["bce"]).pvalue)
+    # -11 is above -20 and -30, -22 above -30.
+    assert row.probability_of_improvement == pytest.approx(3 / 9)
+
+
+def test_p_is_adjusted_for_the_comparable_rows_of_the_metric(make):
+    experiment, runs = make()
+    comparisons = comparisons_table(experiment, runs).set_index(["metric", "variant"])
+    # The ELBO of mse is of another measure, so that of beta-4 is alone.
+    assert comparisons.p_adjusted["elbo", "beta-4"] == comparisons.p["elbo", "beta-4"]
+    smaller, larger = sorted(comparisons.p["rate"])
+    assert sorted(comparisons.p_adjusted["rate"]) == [min(2 * smaller, 1), max(2 * smaller, larger)]
+
+
+def test_what_is_not_comparable_has_no_numbers(make):
+    experiment, runs = make()
+    comparisons = comparisons_table(experiment, runs)
+    numbers = comparisons.loc[~comparisons.comparable, "difference":]
+    assert len(numbers) == sum(metric.per_likelihood for metric in METRICS.values())
+    assert numbers.isna().all(axis=None)
+
+
 def test_a_pair_of_which_one_diverged_is_left_out(make):
     experiment, runs = make(diverged=[("beta-4", 2)])
     row = comparisons_table(experiment, runs).set_index(["variant", "metric"]).loc[("beta-4", "elbo")]
     assert (row.difference, row.n) == (-1.5, 2)
+    assert row[["low", "high", "effect_size", "p", "p_adjusted"]].isna().all()
+
+
+def test_a_metric_is_of_the_runs_that_have_it(make):
+    experiment, runs = make()
+    runs.loc[(runs.variant == "beta-4") & (runs.seed == 2), "rate"] = math.nan
+    runs.loc[runs.variant == "mse", "rate"] = math.nan
+    summary = summary_table(experiment, runs).set_index("variant")
+    assert summary.loc["beta-4", ["n", "rate", "rate_iqm"]].tolist() == [3, -16.5, -16.5]
+    assert math.isnan(summary.rate_low["beta-4"]), "two values give no interval"
+    assert summary.n["mse"] == 3
+    assert summary.loc["mse", ["rate", "rate_low", "rate_high", "rate_iqm"]].isna().all()
+    comparisons = comparisons_table(experiment, runs).set_index(["variant", "metric"])
+    assert comparisons.loc[("beta-4", "rate"), ["difference", "n"]].tolist() == [-1.5, 2]
+    nothing = comparisons.loc[("mse", "rate")]
+    assert nothing.comparable
+    assert nothing.n == 0
+    assert (
+        nothing[["difference", "low", "high", "effect_size", "p", "p_adjusted", "probability_of_improvement"]].isna().all()
+    )
+
+
+def test_an_experiment_of_its_baseline_alone_compares_nothing(make):
+    experiment, runs = make(variants={"bce": {}})
+    comparisons = comparisons_table(experiment, runs)
+    assert comparisons.empty
+    assert comparisons.columns.tolist()[-2:] == ["p_adjusted", "probability_of_improvement"]
 
 
 def test_other_measures_are_compared_only_by_what_does_not_depend_on_them(make):

@@ -15,6 +15,8 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from vaebench.datasets import SyntheticGaussian
+
 REPOSITORY = Path(__file__).parents[1]
 COPIED = ("Snakefile", "environment.yml", "profiles", "vaebench", "experiments")
 TINY = {
@@ -133,11 +135,26 @@ class Another(Gaussian):
     assert planned(copied) == set()
 
 
-def test_editing_the_evaluation_does_not_train(copied):
-    write(copied, evaluation={"n_samples": 5})
+@pytest.mark.parametrize("change", [{"n_samples": 5}, {"split": "validation"}])
+def test_editing_the_evaluation_does_not_train(copied, change):
+    write(copied, evaluation=TINY["evaluation"] | change)
     rules = planned(copied)
     assert "evaluate" in rules
     assert "train" not in rules
+
+
+def test_other_data_take_two_lines_and_other_settings_of_data_another_file(copied):
+    path = copied / "experiments/tiny-gaussian.yaml"
+    text = "extends: tiny\nseeds: 1\ndataset: {kind: synthetic-gaussian, spectrum: [0.04, 0.01]}\n"
+    path.write_text(text, encoding="utf-8")
+    call(copied, "snakemake", "--cores", "2", "results/tiny-gaussian/runs.csv")
+    runs = pd.read_csv(copied / "results/tiny-gaussian/runs.csv")
+    assert runs.status.tolist() == ["trained", "trained"]
+    path.write_text(text.replace("0.04", "0.03"), encoding="utf-8")
+    files = [f"results/datasets/{SyntheticGaussian(spectrum=(first, 0.01)).name}.npz" for first in (0.04, 0.03)]
+    # As a job on another machine does it, which is told the file's name but not the experiment's.
+    call(copied, "snakemake", "--cores", "1", files[1])
+    assert all((copied / file).exists() for file in files)
 
 
 def test_a_new_seed_and_a_new_variant_train_only_what_is_new(copied):
@@ -232,9 +249,7 @@ def test_a_mistake_in_the_file_ends_the_call_in_one_line_and_nothing_has_started
     said = [line for line in done.stderr.splitlines() if "profile" not in line]
     assert said == [
         "vaebench: experiments/tiny.yaml: sedes: no such key; did you mean 'seeds'? allowed: "
-        + ", ".join(
-            ["title", "description", "dataset", "defaults", "seeds", "grid", "variants", "baseline", "evaluation", "lanes"]
-        )
+        "extends, title, description, dataset, defaults, seeds, grid, variants, baseline, headline, evaluation, lanes"
     ]
     assert not (folder / "results").exists()
 
@@ -242,6 +257,7 @@ def test_a_mistake_in_the_file_ends_the_call_in_one_line_and_nothing_has_started
 def test_the_command_line_says_in_one_line_what_is_wrong(finished):
     for arguments, words in (
         (["check", "experiments/none.yaml"], "experiments/none.yaml: no such file"),
+        (["prepare", "digit"], "dataset: 'digit' is not known; did you mean 'digits'?"),
         (["train", "experiments/tiny.yaml", "--cohort", "x"], "no cohort 'x'"),
         (["train", "experiments/tiny.yaml", "--cohort", "x", "--results", "elsewhere"], "no cohort 'x'"),
     ):

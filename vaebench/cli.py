@@ -10,7 +10,7 @@ from pathlib import Path
 from vaebench.datasets import DATASETS
 from vaebench.environment import use_one_thread
 from vaebench.errors import UserError
-from vaebench.specification import Experiment, load
+from vaebench.specification import Experiment, load, parse_dataset
 from vaebench.store import Results
 
 
@@ -54,12 +54,16 @@ def _parser() -> argparse.ArgumentParser:
 
     verb("check", _check, "validate an experiment file and say what it would train")
     prepare = verbs.add_parser("prepare", help="load a data set, downloading what is missing, and keep its splits")
-    prepare.add_argument("dataset", choices=DATASETS)
+    prepare.add_argument(
+        "dataset",
+        metavar="DATASET",
+        help=f"as in an experiment file: {', '.join(DATASETS)}, or a mapping with its settings",
+    )
     _add_results(prepare)
     prepare.set_defaults(step=_prepare)
     train = verb("train", _train, "train one cohort, from its checkpoint if there is one", cohort=True)
     train.add_argument("--checkpoint-seconds", type=float, default=60, metavar="S", help="between checkpoints; default: 60")
-    verb("evaluate", _evaluate, "score one trained cohort on the test split", cohort=True)
+    verb("evaluate", _evaluate, "score one trained cohort", cohort=True)
     verb("aggregate", _step("tables", "aggregate"), "write the tables: runs, summary, comparisons")
     verb("draw", _step("figures", "draw_all"), "draw the figures from the tables")
     verb("report", _step("report", "write"), "write report.html from tables and figures")
@@ -90,9 +94,10 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _prepare(options: argparse.Namespace) -> None:
+    dataset = parse_dataset(options.dataset)
     from vaebench import jobs
 
-    jobs.prepare(DATASETS[options.dataset](), options.results)
+    jobs.prepare(dataset, options.results)
 
 
 def _train(options: argparse.Namespace) -> None:

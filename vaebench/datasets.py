@@ -9,16 +9,18 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import json
 import os
 import zlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
 
 from vaebench.errors import UserError
-from vaebench.registry import Registry
+from vaebench.registry import Registry, require
 
 DATASETS = Registry("data set")
 
@@ -36,13 +38,27 @@ class Split:
 class Dataset:
     """What is known without loading, and `load`.
 
-    Grey levels run from 0 to n_levels - 1; pixel values are level / (n_levels - 1), in [0, 1].
+    Grey levels run from 0 to n_levels - 1; pixel values are level / (n_levels - 1), in [0, 1]. What a definition has fields
+    for, beside its kind, are its settings; what does not depend on them are class attributes.
     """
 
-    image_shape: ClassVar[tuple[int, int]]
+    kind: str
+    image_shape: tuple[int, int]
     n_levels: ClassVar[int]
     sizes: ClassVar[dict[str, int]]
     citation: ClassVar[str]
+
+    @property
+    def argument(self) -> str:
+        """As `vaebench prepare` takes it: the kind, or a mapping of it and the settings where there are any."""
+        definition = asdict(self)
+        return json.dumps(definition) if len(definition) > 1 else self.kind
+
+    @property
+    def name(self) -> str:
+        """Of the prepared file: the kind, and a hash of the settings where there are any."""
+        digest = hashlib.sha256(self.argument.encode()).hexdigest()[:8]
+        return self.kind if self.argument == self.kind else f"{self.kind}-{digest}"
 
     @property
     def n_pixels(self) -> int:
@@ -203,11 +219,62 @@ class BinarizedMnist(Dataset):
             ) from error
 
 
-def _split(images: np.ndarray, labels: np.ndarray, sizes: dict[str, int]) -> dict[str, Split]:
+@DATASETS.register
+@dataclass(frozen=True)
+class SyntheticGaussian(Dataset):
+    """Gaussian pixels with a chosen covariance, 256 grey levels: data whose best linear VAE is known in closed form.
+
+    x = 0.5 + Σ_i √λ_i ε_i v_i with ε ~ N(0, I): the `spectrum` holds the λ_i, one a pixel, which are the eigenvalues of the
+    covariance of pixel values in [0, 1]; the v_i are the orthonormal cosines of the DCT-II. A linear VAE with a Gaussian
+    likelihood is probabilistic PCA, and the spectrum says which dimensions of z it keeps (Lucas et al. 2019). Rounding to
+    levels adds 1 / (12 · 255²), about 1.3e-6, to each eigenvalue.
+    """
+
+    kind: Literal["synthetic-gaussian"] = "synthetic-gaussian"
+    spectrum: tuple[float, ...] = (0.08, 0.04, 0.02, 0.01, 0.005, 0.0025, *(0.001,) * 10)
+    n_levels = 256
+    sizes = {"train": 8192, "validation": 1024, "test": 4096}
+    citation = (
+        "M. E. Tipping, C. M. Bishop. Probabilistic principal component analysis. "
+        "Journal of the Royal Statistical Society B 61(3):611-622, 1999."
+    )
+
+    def __post_init__(self):
+        spectrum = list(self.spectrum)
+        holds = len(spectrum) >= 2 and all(variance > 0 for variance in spectrum)
+        require(holds, "spectrum", spectrum, "a list of 2 or more variances above 0")
+        # 3 standard deviations have to fit into [0, 1] around 0.5: clipping more than the far tails would change them.
+        widest = float(np.sqrt(spectrum @ self.basis**2).max())
+        allowed = f"small enough for the widest pixel's standard deviation, {widest:.3f}, to be 1/6 at most"
+        require(widest <= 1 / 6, "spectrum", spectrum, allowed)
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        return 1, len(self.spectrum)
+
+    @property
+    def basis(self) -> np.ndarray:
+        """[D, D]: the v_i as rows."""
+        n_pixels = len(self.spectrum)
+        frequency, pixel = np.indices((n_pixels, n_pixels))
+        scale = np.where(frequency == 0, 1, 2) / n_pixels
+        return np.sqrt(scale) * np.cos(np.pi * frequency * (pixel + 0.5) / n_pixels)
+
+    def load(self, root: Path) -> dict[str, Split]:
+        # RandomState's streams never change between versions.
+        noise = np.random.RandomState(0).standard_normal((sum(self.sizes.values()), self.n_pixels))
+        pixels = 0.5 + (noise * np.sqrt(self.spectrum)) @ self.basis
+        levels = np.rint(pixels.clip(0, 1) * (self.n_levels - 1)).astype(np.uint8)
+        return _split(levels, None, self.sizes)
+
+
+def _split(images: np.ndarray, labels: np.ndarray | None, sizes: dict[str, int]) -> dict[str, Split]:
     """Consecutive pieces of the given sizes."""
-    ends = np.cumsum(list(sizes.values()))
-    pieces = zip(sizes, np.split(images, ends[:-1]), np.split(labels, ends[:-1]), strict=True)
-    return {name: Split(some_images, some_labels) for name, some_images, some_labels in pieces}
+    pieces = [slice(*ends) for ends in pairwise(np.cumsum([0, *sizes.values()]))]
+    return {
+        name: Split(images[piece], None if labels is None else labels[piece])
+        for name, piece in zip(sizes, pieces, strict=True)
+    }
 
 
 def _found(path: Path) -> Path | None:

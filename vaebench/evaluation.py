@@ -1,7 +1,7 @@
-"""Scoring a cohort of trained runs on the test split.
+"""Scoring a cohort of trained runs on one split.
 
 All numbers come from the same K samples of z an image; a run's samples are a function of its seed and of the image's place,
-so they do not depend on what is scored beside it.
+so they do not depend on what is scored beside it. What needs the model runs for all lanes at once, the rest lane by lane.
 """
 
 from __future__ import annotations
@@ -9,14 +9,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from scipy.optimize import minimize_scalar
 from torch import Tensor
 
+from vaebench import aggregate_posterior, image_quality
 from vaebench.images import Images, blocks, padded
+from vaebench.levels import gaussian_log_mass
+from vaebench.likelihoods import Gaussian, GaussianLearned, GaussianOptimal
+from vaebench.linear_optimum import LinearOptimum, linear_optimum
 from vaebench.metrics import Scores
-from vaebench.model import VAE, build, importance_log_weights
+from vaebench.model import VAE, build, importance_samples
+from vaebench.networks import Linear
 from vaebench.specification import Run
 from vaebench.stack import Stack
 from vaebench.streams import generator
@@ -24,6 +31,13 @@ from vaebench.streams import generator
 IMAGE_BLOCK = 64
 # Sampled pixels a lane held at a time; bounds memory, and is the same for every cohort size.
 SAMPLED_PIXELS = 2**20
+# Of the K samples an image so many are scored as grey levels too, which takes longer than all else.
+LEVEL_SAMPLES = 16
+# Validation images at most that the common σ is fitted to, and samples at most that the total correlation is a mean of.
+SIGMA_IMAGES = 2000
+CORRELATION_SAMPLES = 2000
+# Where the common σ is looked for: from far below one grey level in 256 to beyond all pixel values.
+SIGMA_BOUNDS = (1e-4, 10.0)
 N_PICTURES = 10
 
 
@@ -45,62 +59,218 @@ class Evaluated:
 
 @torch.no_grad()
 def evaluate(
-    runs: Sequence[Run], states: Sequence[dict[str, Tensor]], images: Images, n_samples: int, device: str = "cpu"
+    runs: Sequence[Run],
+    states: Sequence[dict[str, Tensor]],
+    images: Images,
+    n_samples: int,
+    split: str = "test",
+    device: str = "cpu",
 ) -> list[Evaluated]:
-    """Score trained runs of one cohort on the test split with K = n_samples."""
-    stack = _stack(runs, states, device)
-    x = images.as_pixels(images["test"]).to(device)
-    parts = []
-    for index, (start, end) in enumerate(blocks(len(x), IMAGE_BLOCK)):
-        noise = _noise(runs, "evaluation noise", index, (n_samples, IMAGE_BLOCK, runs[0].latent_size)).to(device)
-        part = _score(stack, padded(x[start:end], IMAGE_BLOCK), noise)
-        parts.append([values[:, : end - start] for values in part])
-    merged = [torch.cat(values, dim=1).cpu().numpy() for values in zip(*parts, strict=True)]
-    pictures = _pictures(runs, stack, x)
-    return [Evaluated(run, Scores(*(values[lane] for values in merged)), pictures[lane]) for lane, run in enumerate(runs)]
+    """Score trained runs of one cohort on a split with K = n_samples."""
+    cohort = _Cohort(runs, states, images, device)
+    x = images.as_pixels(images[split]).to(device)
+    sigmas = cohort.common_sigmas()
+    by_image = cohort.score(x, n_samples, sigmas)
+    pictures = cohort.pictures(x)
+    evaluated = []
+    for lane, run in enumerate(runs):
+        fields = {name: values[lane].cpu().numpy() for name, values in by_image.items()}
+        sigma = None if sigmas is None else sigmas[lane]
+        scores = _scores(run, x.cpu().numpy(), fields, sigma, _linear_optimum(run, images))
+        evaluated.append(Evaluated(run, scores, pictures[lane]))
+    return evaluated
 
 
-def _stack(runs: Sequence[Run], states: Sequence[dict[str, Tensor]], device: str) -> Stack:
-    models = []
-    for run, state in zip(runs, states, strict=True):
-        model = build(run.network, run.likelihood, run.dataset.n_pixels, run.latent_size, run.seed)
-        model.load_state_dict(state)
-        models.append(model.to(device))
-    return Stack(models, runs[0].network.stackable)
+class _Cohort:
+    """The stacked models and what they say of images; lanes stand in the order of the runs."""
+
+    def __init__(self, runs: Sequence[Run], states: Sequence[dict[str, Tensor]], images: Images, device: str):
+        first = runs[0]
+        self.runs = runs
+        self.images = images
+        self.device = device
+        self.likelihood = first.likelihood
+        self.n_levels = first.n_levels
+        self.latent_size = first.latent_size
+        models = []
+        for run, state in zip(runs, states, strict=True):
+            model = build(run.network, run.likelihood, run.n_levels, run.dataset.n_pixels, run.latent_size, run.seed)
+            model.load_state_dict(state)
+            models.append(model.to(device))
+        self.stack = Stack(models, first.network.stackable)
+
+    def noise(self, stream: str, index: int, *shape: int) -> Tensor:
+        """[L, *shape, Z] from N(0, I), a function of each run's seed."""
+        shape = (*shape, self.latent_size)
+        by_seed = {run.seed: torch.randn(shape, generator=generator(run.seed, stream, index)) for run in self.runs}
+        return torch.stack([by_seed[run.seed] for run in self.runs]).to(self.device)
+
+    def common_sigmas(self) -> list[float] | None:
+        """For each lane, the σ of the common likelihood that suits validation images best; None on binary data."""
+        if self.n_levels == 2:
+            return None
+        x = self.images.as_pixels(self.images["validation"]).to(self.device)
+        x = x[torch.linspace(0, len(x) - 1, min(len(x), SIGMA_IMAGES)).long()]
+        means = []
+        for index, (start, end) in enumerate(blocks(len(x), IMAGE_BLOCK)):
+            noise = self.noise("common sigma noise", index, IMAGE_BLOCK)
+            mean = self.stack.map(_sampled_mean, {"noise": noise}, shared={"x": padded(x[start:end], IMAGE_BLOCK)})
+            means.append(mean[:, : end - start])
+        return [_best_sigma(mean, x, self.n_levels) for mean in torch.cat(means, dim=1)]
+
+    def score(self, x: Tensor, n_samples: int, sigmas: list[float] | None) -> dict[str, Tensor]:
+        """Everything that is known image by image: x [N, D] -> name -> [L, N, ...]."""
+        parts = []
+        for index, (start, end) in enumerate(blocks(len(x), IMAGE_BLOCK)):
+            noise = self.noise("evaluation noise", index, n_samples, IMAGE_BLOCK)
+            part = self._score_block(padded(x[start:end], IMAGE_BLOCK), noise, sigmas)
+            parts.append({name: values[:, : end - start] for name, values in part.items()})
+        scores = {name: torch.cat([part[name] for part in parts], dim=1) for name in parts[0]}
+        scores["permuted_distortion"] = self._permuted_distortion(x, scores["z"]) - scores.pop("first_distortion")
+        return scores
+
+    def _score_block(self, x: Tensor, noise: Tensor, sigmas: list[float] | None) -> dict[str, Tensor]:
+        """x [B, D], noise [L, K, B, Z] -> name -> [L, B, ...]."""
+        n_samples = noise.shape[1]
+        n_as_levels = min(n_samples, LEVEL_SAMPLES)
+        first = self._sample(x, noise[:, :n_as_levels])
+        pieces = [first]
+        step = max(1, SAMPLED_PIXELS // x.numel())
+        for start, end in blocks(n_samples - n_as_levels, step):
+            pieces.append(self._sample(x, noise[:, n_as_levels + start : n_as_levels + end]))
+        log_likelihood = torch.cat([piece.log_likelihood.double() for piece in pieces], dim=1)
+        log_weight = torch.cat([piece.log_weight.double() for piece in pieces], dim=1)
+        exact = self.stack.map(VAE.encode, {}, shared={"x": x})
+        posterior = exact.double()
+        scores = {
+            "distortion": -log_likelihood.mean(1),
+            "first_distortion": -log_likelihood[:, 0],
+            "nll": math.log(n_samples) - log_weight.logsumexp(1),
+            "effective_samples": (2 * log_weight.logsumexp(1) - (2 * log_weight).logsumexp(1)).exp(),
+            "kl": posterior.kl_per_dimension(),
+            "mean": posterior.mean,
+            "log_variance": posterior.log_variance,
+            "z": exact.sample(noise[:, 0]),
+            "reconstruction": self.stack.map(_reconstruct, {}, shared={"x": x}),
+        }
+        by_lane = [
+            self._score_levels(parameters, x, None if sigmas is None else sigmas[lane])
+            for lane, parameters in enumerate(first.parameters)
+        ]
+        return scores | {name: torch.stack([lane[name] for lane in by_lane]) for name in by_lane[0]}
+
+    def _sample(self, x: Tensor, noise: Tensor) -> Any:
+        return self.stack.map(importance_samples, {"noise": noise}, shared={"x": x})
+
+    def _score_levels(self, parameters: Tensor, x: Tensor, sigma: float | None) -> dict[str, Tensor]:
+        """What one lane's likelihood says of grey levels and of its own spread: parameters [S, B, P] -> name -> [B]."""
+        scores = {}
+        log_mass = self.likelihood.log_mass(parameters, x, self.n_levels)
+        if log_mass is not None:
+            scores["level_distortion"] = -log_mass.double().mean(0)
+        if sigma is not None:
+            mean = self.likelihood.mean(parameters)
+            common = gaussian_log_mass(mean, mean.new_tensor(sigma, dtype=torch.float64), x, self.n_levels)
+            scores["common_level_distortion"] = -common.sum(-1).mean(0)
+        deviation = self.likelihood.standard_deviation(parameters)
+        if deviation is not None:
+            scores["decoder_variance"] = deviation.double().square().mean(-1).expand(parameters.shape[:2]).mean(0)
+        at_bound = self.likelihood.is_at_bound(parameters)
+        if at_bound is not None:
+            scores["share_at_bound"] = at_bound.double().mean(-1).expand(parameters.shape[:2]).mean(0)
+        return scores
+
+    def _permuted_distortion(self, x: Tensor, z: Tensor) -> Tensor:
+        """-log p(x_n|z) at the z [L, N, Z] of another image each: [L, N]; for a single image, at its own."""
+        others = torch.stack([z[lane][_derangement(run.seed, len(x))] for lane, run in enumerate(self.runs)])
+        parts = []
+        for start, end in blocks(len(x), IMAGE_BLOCK):
+            lanes = torch.stack([padded(lane[start:end], IMAGE_BLOCK) for lane in others])
+            part = self.stack.map(_log_likelihood, {"z": lanes}, shared={"x": padded(x[start:end], IMAGE_BLOCK)})
+            parts.append(-part[:, : end - start].double())
+        return torch.cat(parts, dim=1)
+
+    def pictures(self, x: Tensor) -> list[Pictures]:
+        """Of images at equal distances, as some data sets are sorted by class; one seed, one set of prior draws."""
+        originals = x[torch.linspace(0, len(x) - 1, N_PICTURES).long()]
+        z = self.noise("prior samples", 0, N_PICTURES)
+        reconstructions = self.stack.map(_reconstruct, {}, shared={"x": padded(originals)})
+        samples = self.stack.map(_decode_mean, {"z": torch.stack([padded(lane) for lane in z])})
+        return [
+            Pictures(*(values[:N_PICTURES].cpu().numpy() for values in lane))
+            for lane in zip([originals] * len(self.runs), reconstructions, samples, strict=True)
+        ]
 
 
-def _noise(runs: Sequence[Run], stream: str, index: int, shape: tuple[int, ...]) -> Tensor:
-    """[L, *shape] from N(0, I), a function of each run's seed."""
-    by_seed = {run.seed: torch.randn(shape, generator=generator(run.seed, stream, index)) for run in runs}
-    return torch.stack([by_seed[run.seed] for run in runs])
+def _scores(
+    run: Run, x: np.ndarray, fields: dict[str, np.ndarray], sigma: float | None, optimum: LinearOptimum | None
+) -> Scores:
+    """One run's scores from what is known image by image, and from all its posteriors together."""
+    reconstruction, z = fields.pop("reconstruction"), fields.pop("z").astype(float)
+    log_variance = fields.pop("log_variance")
+    log_ratio, correlation = _information(z, fields["mean"], log_variance)
+    overall = {name: float(fields.pop(name).mean()) for name in ("decoder_variance", "share_at_bound") if name in fields}
+    return Scores(
+        **fields,
+        **overall,
+        rate=fields["kl"].sum(axis=1),
+        variance=np.exp(log_variance),
+        log_ratio=log_ratio,
+        correlation=correlation,
+        squared_error=image_quality.squared_errors(x, reconstruction),
+        psnr=image_quality.psnr(x, reconstruction),
+        ssim=image_quality.ssim(x, reconstruction, run.dataset.image_shape),
+        n_pixels=x.shape[1],
+        kl_weight=run.kl(1.0),
+        common_sigma=sigma,
+        optimum=optimum,
+    )
 
 
-def _score(stack: Stack, x: Tensor, noise: Tensor) -> tuple[Tensor, ...]:
-    """The fields of Scores for one block of images: x [B, D], noise [L, K, B, Z] -> float64 [L, B] and [L, B, Z]."""
-    n_samples = noise.shape[1]
-    step = max(1, SAMPLED_PIXELS // x.numel())
-    log_likelihood, log_weight = [], []
-    for start, end in blocks(n_samples, step):
-        terms = stack.map(importance_log_weights, {"noise": noise[:, start:end]}, shared={"x": x})
-        log_likelihood.append(terms[0].double())
-        log_weight.append(terms[1].double())
-    posterior = stack.map(VAE.encode, {}, shared={"x": x}).double()
-    kl = posterior.kl_per_dimension()
-    nll = math.log(n_samples) - torch.cat(log_weight, dim=1).logsumexp(1)
-    return kl.sum(-1), -torch.cat(log_likelihood, dim=1).mean(1), nll, kl, posterior.mean
+def _information(z: np.ndarray, mean: np.ndarray, log_variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """log q(z|x) / q(z) [N] and log q(z) / Π_i q(z_i) [M], at one z ~ q(z|x) an image; all arguments [N, Z]."""
+    z, mean, log_variance = (torch.from_numpy(values) for values in (z, mean, log_variance))
+    log_q = aggregate_posterior.log_density(z, mean, log_variance)
+    standardised = (z - mean).square() * (-log_variance).exp()
+    log_conditional = -0.5 * (standardised + log_variance + math.log(2 * math.pi)).sum(-1)
+    some = torch.linspace(0, len(z) - 1, min(len(z), CORRELATION_SAMPLES)).long()
+    log_product = aggregate_posterior.log_marginal_densities(z[some], mean, log_variance).sum(-1)
+    return (log_conditional - log_q).numpy(), (log_q[some] - log_product).numpy()
 
 
-def _pictures(runs: Sequence[Run], stack: Stack, x: Tensor) -> list[Pictures]:
-    """Of test images at equal distances, as some data sets are sorted by class; one seed, one set of prior draws."""
-    chosen = torch.linspace(0, len(x) - 1, N_PICTURES).long()
-    originals = x[chosen]
-    z = _noise(runs, "prior samples", 0, (N_PICTURES, runs[0].latent_size)).to(x.device)
-    reconstructions = stack.map(_reconstruct, {}, shared={"x": padded(originals)})
-    samples = stack.map(_decode_mean, {"z": torch.stack([padded(lane) for lane in z])})
-    return [
-        Pictures(*(values[:N_PICTURES].cpu().numpy() for values in lane))
-        for lane in zip([originals] * len(runs), reconstructions, samples, strict=True)
-    ]
+def _best_sigma(mean: Tensor, x: Tensor, n_levels: int) -> float:
+    """The σ under which levels x [N, D] are most probable around these means [N, D]."""
+
+    def distortion(log_sigma: float) -> float:
+        sigma = mean.new_tensor(math.exp(log_sigma), dtype=torch.float64)
+        return -gaussian_log_mass(mean, sigma, x, n_levels).mean().item()
+
+    bounds = tuple(math.log(bound) for bound in SIGMA_BOUNDS)
+    return math.exp(minimize_scalar(distortion, bounds=bounds, method="bounded", options={"xatol": 1e-4}).x)
+
+
+def _derangement(seed: int, n: int) -> Tensor:
+    """A permutation of n that leaves nothing in its place (for n > 1): one random circle."""
+    order = torch.randperm(n, generator=generator(seed, "permutation"))
+    permutation = torch.empty_like(order)
+    permutation[order] = order.roll(1)
+    return permutation
+
+
+def _linear_optimum(run: Run, images: Images) -> LinearOptimum | None:
+    """Where a linear VAE with Gaussian pixels ends on these training images; None for other runs."""
+    weight = run.kl(1.0)
+    plain = run.kl.free_nats == run.kl.capacity(1.0) == 0 and images.binarisation != "dynamic"
+    if not isinstance(run.network, Linear) or not plain or not weight:
+        return None
+    if isinstance(run.likelihood, Gaussian):
+        sigma = run.likelihood.sigma
+    elif isinstance(run.likelihood, GaussianLearned | GaussianOptimal) and weight <= 1:
+        sigma = None
+    else:
+        return None
+    covariance = np.cov(images.as_pixels(images["train"]).double().numpy(), rowvar=False, ddof=0)
+    return linear_optimum(covariance, run.latent_size, weight, sigma)
 
 
 def _reconstruct(model: VAE, x: Tensor) -> Tensor:
@@ -109,3 +279,11 @@ def _reconstruct(model: VAE, x: Tensor) -> Tensor:
 
 def _decode_mean(model: VAE, z: Tensor) -> Tensor:
     return model.likelihood.mean(model.decode(z))
+
+
+def _sampled_mean(model: VAE, x: Tensor, noise: Tensor) -> Tensor:
+    return _decode_mean(model, model.encode(x).sample(noise))
+
+
+def _log_likelihood(model: VAE, z: Tensor, x: Tensor) -> Tensor:
+    return model.log_likelihood(model.decode(z), x)

@@ -1,7 +1,7 @@
 """What the tables say, in sentences for people.
 
 Every function takes tables as `vaebench.tables` makes them and returns sentences, none where there is nothing to say. A
-difference is claimed only where its interval over seeds excludes 0, and never between numbers in different units.
+difference is claimed only where it is `supported` over seeds, and never between numbers in different units.
 `keys` are the columns that tell groups of seeds apart, the variant first (`vaebench.tables.group_keys`).
 """
 
@@ -14,13 +14,19 @@ from typing import Any
 
 import pandas as pd
 
-from vaebench.metrics import METRICS
-from vaebench.statistics import CONFIDENCE, FEWEST_SEEDS
+from vaebench.metrics import METRICS, Metric
+from vaebench.statistics import CONFIDENCE, FEWEST_SEEDS, SIGNIFICANCE
+from vaebench.tables import SAME_MEASURE, format_number
 
 # Mean active units below which a posterior is said to have collapsed.
 COLLAPSED = 0.5
 # More sentences of a kind nobody reads: then the extremes have to do.
 MOST_SENTENCES = 4
+# What differences of metrics are called, one and many, the unwelcome first where a metric has a direction.
+LOSS_AND_GAIN = (("loss", "losses"), ("gain", "gains"))
+WAYS = {"higher": LOSS_AND_GAIN, "lower": LOSS_AND_GAIN, None: (("decrease", "decreases"), ("increase", "increases"))}
+# Units that a plural such as "active units" says already.
+COUNTED = ("dimensions", "samples")
 MEASURES = {
     "mass": "log-probabilities",
     "density": "log-densities",
@@ -30,49 +36,103 @@ MEASURES = {
 Row = Mapping[Hashable, Any]
 
 
-def elbo_differences(comparisons: pd.DataFrame, keys: Sequence[str]) -> list[str]:
-    """The largest supported loss and gain of ELBO against the baseline at each grid point, in nats per image."""
-    rows = comparisons[(comparisons.metric == "elbo") & comparisons.comparable.eq(True)].dropna(subset="difference")
+def differences(comparisons: pd.DataFrame, keys: Sequence[str], metric: Metric) -> list[str]:
+    """The largest supported difference to the baseline either way at each grid point, in the metric's unit.
+
+    Either way is a loss and a gain; of a metric without a direction it is a decrease and an increase.
+    """
+    rows = comparisons[(comparisons.metric == metric.name) & comparisons.comparable.eq(True)].dropna(subset="difference")
     if rows.empty:
         return []
     if rows.low.isna().all():
-        return [f"No difference in ELBO is supported: with fewer than {FEWEST_SEEDS} seeds there is no interval."]
+        return [f"No difference in {metric.label} is supported: with fewer than {FEWEST_SEEDS} seeds there is no interval."]
+    claimed = rows[[supported(row) for row in rows.to_dict("records")]]
     place = varying(comparisons, keys)
     points = [group for _, group in rows.groupby(place, sort=False)] if place else [rows]
     if len(points) > MOST_SENTENCES:
-        extremes = {rows.difference.idxmin(), rows.difference.idxmax()}
+        candidates = rows.difference if claimed.empty else claimed.difference
+        extremes = {candidates.idxmin(), candidates.idxmax()}
         points = [group for group in points if extremes & set(group.index)]
-    sentences = [_elbo_at_point(group.to_dict("records"), place) for group in points]
-    supported = {row["variant"] for row in rows.to_dict("records") if excludes_zero(row)}
-    if supported and (undecided := [variant for variant in rows.variant.unique() if variant not in supported]):
+    sentences = [_at_point(group.to_dict("records"), place, metric) for group in points]
+    undecided = [variant for variant in rows.variant.unique() if variant not in set(claimed.variant)]
+    if undecided and len(claimed):
         somewhere = " at any grid point" if place else ""
         sentences.append(
-            f"No difference in ELBO from {rows.baseline.iloc[0]} is supported for {listed(undecided)}{somewhere}."
+            f"No difference in {metric.label} from {rows.baseline.iloc[0]} is supported for {listed(undecided)}{somewhere}."
         )
     return sentences
 
 
-def _elbo_at_point(rows: list[Row], place: Sequence[str]) -> str:
-    rows = sorted(rows, key=lambda row: row["difference"])
-    losses = [row for row in rows if excludes_zero(row) and row["difference"] < 0]
-    gains = [row for row in rows if excludes_zero(row) and row["difference"] > 0]
+def _at_point(rows: list[Row], place: Sequence[str], metric: Metric) -> str:
     start = f"At {at(rows[0], place)}, " if place else ""
-    if not losses and not gains:
-        start = f"{start}no" if place else "No"
-        return f"{start} difference in ELBO from {rows[0]['baseline']} is supported."
-    loss = _change(losses[0], "loses", losses) if losses else "no loss is supported"
-    gain = _change(gains[-1], "gains", gains) if gains else "no gain is supported"
-    return f"{start}{loss}; {gain}." if losses else f"{start}{gain}; {loss}."
+    claimed = sorted(filter(supported, rows), key=lambda row: -abs(row["difference"]))
+    if not claimed:
+        return f"{start}{'no' if place else 'No'} difference in {metric.label} from {rows[0]['baseline']} is supported."
+    falls, rises = ([row for row in claimed if (row["difference"] > 0) == up] for up in (False, True))
+    bad, good = (rises, falls) if metric.better == "lower" else (falls, rises)
+    either_way = [_largest(alike, metric, *words) for alike, words in zip((bad, good), WAYS[metric.better], strict=True)]
+    # What is supported before what is not.
+    return f"{start}{'; '.join(either_way if bad else reversed(either_way))}."
 
 
-def _change(row: Row, verb: str, alike: list[Row]) -> str:
+def _largest(alike: list[Row], metric: Metric, way: str, ways: str) -> str:
+    """The first of the differences that go the same way."""
+    if not alike:
+        return f"no {way} is supported"
+    row, *others = alike
     low, high = sorted((abs(row["low"]), abs(row["high"])))
-    # As many decimals as it takes to show that the interval excludes 0.
-    decimals = max(2, math.ceil(-math.log10(low)))
-    interval = over_seeds(low, high, row["n"], decimals)
-    most = f", the largest of {len(alike)} supported {'losses' if verb == 'loses' else 'gains'}" if alike[1:] else ""
-    nats = f"{abs(row['difference']):.{decimals}f} nats of ELBO"
-    return f"{row['variant']} {verb} {nats} against {row['baseline']} {interval}{most}"
+    # The decimals have to show that the interval excludes 0.
+    decimals = decimals_for(low)
+    most = f", the largest of {len(alike)} supported {ways}" if others else ""
+    return f"{_change(row, metric, decimals)} {over_seeds(low, high, row['n'], decimals)}{most}"
+
+
+def _change(row: Row, metric: Metric, decimals: int) -> str:
+    """ "beta-4 loses 2.10 nats of ELBO against bce"; only what has a unit and is better when higher is gained and lost."""
+    variant, baseline, rises = row["variant"], row["baseline"], row["difference"] > 0
+    number = f"{abs(row['difference']):.{decimals}f}"
+    amount = with_unit(number, metric)
+    if metric.better is None and metric.unit in COUNTED and metric.label.endswith("s"):
+        return f"{variant} has {number} {'more' if rises else 'fewer'} {metric.label} than {baseline}"
+    if metric.better is None:
+        return f"{variant} lies {amount} {'above' if rises else 'below'} {baseline} in {metric.label}"
+    if metric.better == "higher" and metric.unit:
+        return f"{variant} {'gains' if rises else 'loses'} {amount} of {metric.label} against {baseline}"
+    return f"{variant} {'raises' if rises else 'lowers'} {metric.label} by {amount} against {baseline}"
+
+
+def best(summary: pd.DataFrame, keys: Sequence[str], metric: Metric) -> list[str]:
+    """Which row has the best mean, with its interval; of numbers in a likelihood's unit, a sentence for each measure.
+
+    It claims no difference to the next. Nothing is said of a metric without a direction, of a row alone, or where rows tie.
+    """
+    if metric.better is None:
+        return []
+    rows = summary.dropna(subset=metric.name)
+    apart = [column for column in SAME_MEASURE if rows[column].nunique() > 1] if metric.per_likelihood else []
+    groups = [group for _, group in rows.groupby(apart, sort=False)] if apart else [rows]
+    place = varying(summary, keys)
+    sentences = []
+    for group in groups:
+        values = group[metric.name]
+        leaders = group[values == (values.max() if metric.better == "higher" else values.min())]
+        if len(group) > 1 and len(leaders) == 1:
+            sentences.append(_among(leaders.iloc[0], apart) + _best(leaders.iloc[0], place, metric))
+    return sentences
+
+
+def _among(row: pd.Series, apart: Sequence[str]) -> str:
+    numbers = MEASURES.get(row.measure, f"numbers of measure “{row.measure}”") if "measure" in apart else "numbers"
+    data = f" of data with binarisation “{row.binarisation}”" if "binarisation" in apart else ""
+    return f"Among {numbers}{data}, " if apart else ""
+
+
+def _best(row: pd.Series, place: Sequence[str], metric: Metric) -> str:
+    low, high = row[f"{metric.name}_low"], row[f"{metric.name}_high"]
+    decimals = decimals_for(high - low)
+    mean = with_unit(format_number(row[metric.name], decimals), metric)
+    where = f" at {at(row, place)}" if place else ""
+    return f"{row.variant}{where} has the best mean {metric.label}, {mean} {over_seeds(low, high, row.n, decimals)}."
 
 
 def collapses(summary: pd.DataFrame, keys: Sequence[str], baseline: str) -> list[str]:
@@ -176,9 +236,9 @@ def uncommitted(environments: Sequence[Mapping[str, str | None]]) -> list[str]:
     return [f"{n_dirty} of {counted(len(environments), 'run')} came from {why}."] if n_dirty else []
 
 
-def excludes_zero(row: Row) -> bool:
-    """Whether the interval of a difference lies on one side of 0; False where there is no interval."""
-    return bool(row["low"] > 0 or row["high"] < 0)
+def supported(row: Row) -> bool:
+    """Whether a difference may be claimed: adjusted p below 0.05, and the interval on one side of 0. False for NaN."""
+    return bool(row["p_adjusted"] < SIGNIFICANCE and (row["low"] > 0 or row["high"] < 0))
 
 
 def varying(table: pd.DataFrame, keys: Sequence[str]) -> list[str]:
@@ -202,9 +262,19 @@ def over_seeds(low: float, high: float, n: float, decimals: int) -> str:
     seeds = counted(int(n), "seed")
     if math.isnan(low):
         return f"({seeds}, no interval)"
-    if low == high:
+    if math.isclose(low, high):
         return f"(the same for all {seeds})"
-    return f"({100 * CONFIDENCE:g} % interval {low:.{decimals}f} to {high:.{decimals}f}, {seeds})"
+    bounds = f"{format_number(low, decimals)} to {format_number(high, decimals)}"
+    return f"({100 * CONFIDENCE:g} % interval {bounds}, {seeds})"
+
+
+def decimals_for(size: float) -> int:
+    """As many as it takes to show a number of this size, but two to six; two for 0 and NaN."""
+    return min(max(2, math.ceil(-math.log10(size))), 6) if size > 0 else 2
+
+
+def with_unit(number: str, metric: Metric) -> str:
+    return f"{number} {metric.unit}".strip()
 
 
 def listed(items: Iterable[Any]) -> str:

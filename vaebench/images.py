@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from zipfile import BadZipFile
 
 import numpy as np
@@ -74,7 +75,8 @@ def load_images(dataset: Dataset, binarisation: str, path: Path) -> Images:
         with path.open("rb") as file, np.load(file) as arrays:
             levels = {split: torch.from_numpy(arrays[f"{split}_images"]) for split in SPLITS}
     except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise UserError(f"{path}: cannot be read ({error}); make it with: vaebench prepare {dataset.kind}") from error
+        made_with = f"vaebench prepare {quote(dataset.argument)}"
+        raise UserError(f"{path}: cannot be read ({error}); make it with: {made_with}") from error
     return Images(levels, dataset.n_levels, binarisation)
 
 

@@ -20,15 +20,15 @@ from vaebench.errors import UserError
 from vaebench.evaluation import Evaluated, evaluate
 from vaebench.images import Images, load_images, save_dataset
 from vaebench.keys import evaluation_key, runs_key, training_key
-from vaebench.metrics import compute_all, kl_spectrum
-from vaebench.specification import Cohort, Experiment, Run
+from vaebench.metrics import compute_all, dimensions
+from vaebench.specification import Cohort, Evaluation, Experiment, Run
 from vaebench.store import Results, RunFolder, made_by, read_json, replacing, unreadable, write_json
 from vaebench.training import Checkpoint, TrainedRun, train
 
 
 def prepare(dataset: Dataset, results: Results) -> None:
     """Load a data set, downloading what is missing, and keep its splits."""
-    save_dataset(dataset, data_root(), results.dataset(dataset.kind))
+    save_dataset(dataset, data_root(), results.dataset(dataset.name))
 
 
 def train_cohort(
@@ -50,19 +50,22 @@ def train_cohort(
 
 
 def evaluate_cohort(experiment: Experiment, cohort: Cohort, results: Results, device: str = "cpu") -> None:
-    """Score the cohort's unscored runs on the test split and gather all scores of the cohort."""
+    """Score the cohort's unscored runs and gather all scores of the cohort."""
     folder = results.experiment(experiment.name)
-    n_samples = experiment.evaluation.n_samples
-    missing = [run for run in cohort.runs if not made_by(folder.run(run.run_id).evaluation, evaluation_key(run, n_samples))]
+    evaluation = experiment.evaluation
+    missing = [
+        run for run in cohort.runs if not made_by(folder.run(run.run_id).evaluation, evaluation_key(run, evaluation))
+    ]
     trained = [run for run in missing if read_json(folder.run(run.run_id).record)["diverged_epoch"] is None]
     print(f"{cohort.name}: {len(trained)} of {len(cohort.runs)} runs to score", flush=True)
     scored = {}
     if trained:
         states = [_load_weights(folder.run(run.run_id).weights) for run in trained]
-        evaluated = evaluate(trained, states, _images(trained[0], results), n_samples, device)
+        images = _images(trained[0], results)
+        evaluated = evaluate(trained, states, images, evaluation.n_samples, evaluation.split, device)
         scored = dict(zip((run.run_id for run in trained), evaluated, strict=True))
     for run in missing:
-        _save_evaluated(folder.run(run.run_id), run, n_samples, scored.get(run.run_id))
+        _save_evaluated(folder.run(run.run_id), run, evaluation, scored.get(run.run_id))
     records = [read_json(folder.run(run.run_id).evaluation) for run in cohort.runs]
     files = folder.cohort(cohort.name)
     _save_table(files.metrics, _metric_rows(records))
@@ -70,8 +73,7 @@ def evaluate_cohort(experiment: Experiment, cohort: Cohort, results: Results, de
 
 
 def _images(run: Run, results: Results) -> Images:
-    path = results.dataset(run.dataset.kind)
-    return load_images(run.dataset, run.binarisation, path)
+    return load_images(run.dataset, run.binarisation, results.dataset(run.dataset.name))
 
 
 def _save_trained(folder: RunFolder, trained: TrainedRun, made_with: dict[str, str | None]) -> None:
@@ -90,18 +92,18 @@ def _save_trained(folder: RunFolder, trained: TrainedRun, made_with: dict[str, s
     write_json(folder.record, record)
 
 
-def _save_evaluated(folder: RunFolder, run: Run, n_samples: int, evaluated: Evaluated | None) -> None:
+def _save_evaluated(folder: RunFolder, run: Run, evaluation: Evaluation, evaluated: Evaluated | None) -> None:
     """Scores and pictures of a run; of one that diverged, the fact that there are none."""
     record = {
-        "key": evaluation_key(run, n_samples),
+        "key": evaluation_key(run, evaluation),
         "run_id": run.run_id,
-        "n_samples": n_samples,
+        "n_samples": evaluation.n_samples,
         "metrics": {},
-        "spectrum": [],
+        "spectrum": {},
     }
     if evaluated is not None:
         record["metrics"] = {name: estimate._asdict() for name, estimate in compute_all(evaluated.scores).items()}
-        record["spectrum"] = kl_spectrum(evaluated.scores).tolist()
+        record["spectrum"] = {name: values.tolist() for name, values in dimensions(evaluated.scores).items()}
         with replacing(folder.pictures) as temporary:
             np.savez(temporary, **vars(evaluated.pictures))
     write_json(folder.evaluation, record)
@@ -125,9 +127,11 @@ def _metric_rows(records: list[dict]) -> pd.DataFrame:
 
 
 def _spectrum_rows(records: list[dict]) -> pd.DataFrame:
-    """KL by dimension; rank 1 is the largest of its run."""
-    rows = [(record["run_id"], rank, kl) for record in records for rank, kl in enumerate(record["spectrum"], start=1)]
-    return pd.DataFrame(rows, columns=["run_id", "rank", "kl"]).astype({"rank": int, "kl": float})
+    """A row a run and latent dimension, as `vaebench.metrics.dimensions` gives them; rank 1 has the run's largest KL."""
+    tables = [pd.DataFrame(record["spectrum"]).assign(run_id=record["run_id"]) for record in records if record["spectrum"]]
+    spectrum = pd.concat(tables) if tables else pd.DataFrame({"run_id": [], "dimension": [], "kl": []})
+    spectrum.insert(0, "rank", spectrum.groupby("run_id").cumcount() + 1)
+    return spectrum
 
 
 def _save_table(path: Path, table: pd.DataFrame) -> None:

@@ -11,22 +11,23 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from vaebench.datasets import DATASETS
+from vaebench.datasets import Dataset
 from vaebench.fingerprint import PACKAGE, fingerprint
 from vaebench.metrics import METRICS
-from vaebench.specification import Cohort, Experiment, Run
+from vaebench.specification import Cohort, Evaluation, Experiment, Run
 
 
 def training_key(run: Run) -> str:
     return _key(run.settings, fingerprint("training", run.definitions))
 
 
-def evaluation_key(run: Run, n_samples: int) -> str:
-    return _key(training_key(run), n_samples, fingerprint("evaluation", run.definitions | frozenset(METRICS)))
+def evaluation_key(run: Run, evaluation: Evaluation) -> str:
+    scored_by = fingerprint("evaluation", run.definitions | frozenset(METRICS))
+    return _key(training_key(run), evaluation.model_dump(mode="json"), scored_by)
 
 
-def dataset_key(kind: str) -> str:
-    return _key(kind, fingerprint("datasets", frozenset([DATASETS[kind].__name__])))
+def dataset_key(dataset: Dataset) -> str:
+    return _key(dataset.argument, fingerprint("datasets", frozenset([type(dataset).__name__])))
 
 
 def runs_key(runs: Sequence[Run]) -> str:
@@ -35,7 +36,7 @@ def runs_key(runs: Sequence[Run]) -> str:
 
 
 def cohort_evaluation_key(experiment: Experiment, cohort: Cohort) -> str:
-    return _key([(run.run_id, evaluation_key(run, experiment.evaluation.n_samples)) for run in cohort.runs])
+    return _key([(run.run_id, evaluation_key(run, experiment.evaluation)) for run in cohort.runs])
 
 
 def tables_key(experiment: Experiment) -> str:

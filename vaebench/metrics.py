@@ -1,30 +1,63 @@
-"""Metrics: what is measured of a trained run, each a pure function of its scores on the test split.
+"""Metrics: what is measured of a trained run, each a pure function of its scores on one split.
 
 A metric is registered once, with its unit, its direction and where it comes from; tables, figures, the report and MLflow
-read that from here. All numbers are float64, sums over pixels and dimensions, means over images, in nats per image.
+read that from here. All numbers are float64, sums over pixels and dimensions, means over images, in nats per image unless
+said. A metric that does not apply to a run is None there, and stays empty in all tables.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-# A dimension is active where its posterior mean varies by more than this over the images (Burda et al. 2016).
+from vaebench.linear_optimum import LinearOptimum
+
+# A dimension is active where its posterior mean has a variance above this over the images (Burda et al. 2016).
 ACTIVE_VARIANCE = 0.01
+# A dimension is (ε, δ)-collapsed where its KL is below ε nats for a share 1 - δ of the images (Lucas et al. 2019).
+COLLAPSE_EPSILON = 0.01
+COLLAPSE_DELTA = 0.01
+
+# The tables that metrics stand in together, in the order in which people read them.
+FAMILIES = {
+    "evidence": "Evidence",
+    "levels": "Bits per dimension",
+    "collapse": "Posterior collapse",
+    "information": "Information in the latent code",
+    "reconstruction": "Reconstruction",
+    "optimum": "Against the exact optimum",
+}
 
 
 @dataclass(frozen=True)
 class Scores:
-    """A run on N test images, Z latent dimensions; float64, in nats."""
+    """A run on N images of D pixels, with Z latent dimensions and K samples of z an image; float64, in nats."""
 
     rate: np.ndarray  # [N] KL(q(z|x)‖p(z)), closed form
     distortion: np.ndarray  # [N] -log p(x|z), mean over the samples of z
-    nll: np.ndarray  # [N] -log (1/K Σ_k p(x|z_k) p(z_k) / q(z_k|x))
+    nll: np.ndarray  # [N] -log (1/K Σ_k w_k), w_k = p(x|z_k) p(z_k) / q(z_k|x)
+    effective_samples: np.ndarray  # [N] (Σ_k w_k)² / Σ_k w_k², between 1 and K
     kl: np.ndarray  # [N, Z] KL(q(z_i|x)‖p(z_i)), closed form
-    mean: np.ndarray  # [N, Z] posterior means
+    mean: np.ndarray  # [N, Z] of q(z|x)
+    variance: np.ndarray  # [N, Z] of q(z|x)
+    log_ratio: np.ndarray  # [N] log q(z|x) / q(z) at one z ~ q(z|x), q(z) the mixture of all N posteriors
+    correlation: np.ndarray  # [M] log q(z) / Π_i q(z_i) at M of these z
+    permuted_distortion: np.ndarray  # [N] distortion at another image's z, minus that at its own
+    squared_error: np.ndarray  # [N] mean over pixels, of the mean image at the posterior mean of z
+    psnr: np.ndarray  # [N] of the same, in dB
+    ssim: np.ndarray | None  # [N] of the same; None for images smaller than its window
+    n_pixels: int
+    kl_weight: float  # at the end of training
+    level_distortion: np.ndarray | None = None  # [N] -log P(the image's levels|z) under the run's likelihood
+    common_level_distortion: np.ndarray | None = None  # [N] the same under the common one
+    common_sigma: float | None = None
+    decoder_variance: float | None = None  # σ², mean over pixels, images and samples
+    share_at_bound: float | None = None  # of the decoder's learned spreads
+    optimum: LinearOptimum | None = None
 
 
 class Estimate(NamedTuple):
@@ -38,18 +71,19 @@ class Estimate(NamedTuple):
 class Metric:
     """A number that describes a run.
 
-    better: which direction is better, or None where neither is. per_likelihood: the number is in the unit of the
-    likelihood, so that only runs with the same likelihood on the same data can be compared by it.
+    family: one of FAMILIES. better: which direction is better, or None where neither is. per_likelihood: the number is in
+    the unit of the likelihood, so that only runs with the same likelihood on the same data can be compared by it.
     """
 
     name: str
+    family: str
     label: str
     unit: str
     better: Literal["higher", "lower"] | None
     per_likelihood: bool
     definition: str
     reference: str
-    compute: Callable[[Scores], Estimate]
+    compute: Callable[[Scores], Estimate | None]
 
     @property
     def arrow(self) -> str:
@@ -59,14 +93,18 @@ class Metric:
 class Metrics(dict[str, Metric]):
     """Metrics by name."""
 
-    def register(self, **facts: Any) -> Callable[[Callable[[Scores], Estimate]], Metric]:
-        """Decorator: the function becomes the metric of its own name. Raises ValueError for a name taken."""
+    def register(
+        self, better: Literal["higher", "lower"] | None = None, per_likelihood: bool = False, **facts: str
+    ) -> Callable[[Callable[[Scores], Estimate | None]], Metric]:
+        """Decorator: the function becomes the metric of its own name. Raises ValueError for a name taken, no family."""
 
-        def register(compute: Callable[[Scores], Estimate]) -> Metric:
+        def register(compute: Callable[[Scores], Estimate | None]) -> Metric:
             name = compute.__name__
             if name in self:
                 raise ValueError(f"two metrics are called {name!r}")
-            self[name] = Metric(name=name, compute=compute, **facts)
+            if facts["family"] not in FAMILIES:
+                raise ValueError(f"{name!r} is of the family {facts['family']!r}, which is none of {list(FAMILIES)}")
+            self[name] = Metric(name=name, better=better, per_likelihood=per_likelihood, compute=compute, **facts)
             return self[name]
 
         return register
@@ -89,7 +127,55 @@ def count_active(mean: np.ndarray, threshold: float = ACTIVE_VARIANCE) -> int:
     return int((mean.var(axis=0) > threshold).sum())
 
 
+def collapse_epsilons(kl: np.ndarray, delta: float = COLLAPSE_DELTA) -> np.ndarray:
+    """For each dimension the KL that a share 1 - δ of the images does not exceed: [N, Z] -> [Z], in nats.
+
+    The dimension is (ε, δ)-collapsed for every ε above it, and for no other.
+    """
+    n_images = len(kl)
+    n_below = n_images - math.floor(delta * n_images + 1e-9)
+    return np.sort(kl, axis=0)[n_below - 1]
+
+
+def collapsed_dimensions(kl: np.ndarray) -> list[int]:
+    """The indices of the (ε, δ)-collapsed dimensions: [N, Z] -> at most Z indices."""
+    return np.flatnonzero(collapse_epsilons(kl) < COLLAPSE_EPSILON).tolist()
+
+
+def dimensions(scores: Scores) -> dict[str, np.ndarray]:
+    """What is known of each latent dimension, the one with the largest KL first: name -> [Z].
+
+    dimension: its index; kl: E KL(q(z_i|x)‖p(z_i)), which sum to the rate; collapse_epsilon: see `collapse_epsilons`;
+    mean_variance: of the posterior mean over the images (ddof 0), which makes it active; posterior_variance: mean over the
+    images. optimal_…: of a linear VAE at its optimum, where that is known.
+    """
+    kl = scores.kl.mean(axis=0)
+    order = np.argsort(-kl, kind="stable")
+    columns = {
+        "dimension": order,
+        "kl": kl[order],
+        "collapse_epsilon": collapse_epsilons(scores.kl)[order],
+        "mean_variance": scores.mean.var(axis=0)[order],
+        "posterior_variance": scores.variance.mean(axis=0)[order],
+    }
+    if scores.optimum is not None:
+        columns |= {
+            "optimal_kl": scores.optimum.kl,
+            "optimal_mean_variance": scores.optimum.mean_variance,
+            "optimal_posterior_variance": scores.optimum.posterior_variance,
+            "eigenvalue_ratio": scores.optimum.eigenvalues / (scores.kl_weight * scores.optimum.sigma**2),
+        }
+    return columns
+
+
+def compute_all(scores: Scores) -> dict[str, Estimate]:
+    """Every registered metric that applies to the run, by name."""
+    estimates = {name: metric.compute(scores) for name, metric in METRICS.items()}
+    return {name: estimate for name, estimate in estimates.items() if estimate is not None}
+
+
 @METRICS.register(
+    family="evidence",
     label="ELBO",
     unit="nats",
     better="higher",
@@ -102,10 +188,9 @@ def elbo(scores: Scores) -> Estimate:
 
 
 @METRICS.register(
+    family="evidence",
     label="rate",
     unit="nats",
-    better=None,
-    per_likelihood=False,
     definition="E KL(q(z|x) ‖ p(z)) in closed form, summed over dimensions: what z says about x.",
     reference="Alemi et al. 2018",
 )
@@ -114,9 +199,9 @@ def rate(scores: Scores) -> Estimate:
 
 
 @METRICS.register(
+    family="evidence",
     label="distortion",
     unit="nats",
-    better=None,
     per_likelihood=True,
     definition="−E log p(x|z), z ~ q(z|x), summed over pixels, averaged over K samples of z an image.",
     reference="Alemi et al. 2018",
@@ -126,6 +211,7 @@ def distortion(scores: Scores) -> Estimate:
 
 
 @METRICS.register(
+    family="evidence",
     label="NLL",
     unit="nats",
     better="lower",
@@ -138,10 +224,99 @@ def nll(scores: Scores) -> Estimate:
 
 
 @METRICS.register(
+    family="evidence",
+    label="inference gap",
+    unit="nats",
+    definition="−NLL − ELBO: what K importance samples gain over the ELBO; 0 where q(z|x) is the exact posterior.",
+    reference="Cremer et al. 2018",
+)
+def inference_gap(scores: Scores) -> Estimate:
+    return mean_over_images(scores.distortion + scores.rate - scores.nll)
+
+
+@METRICS.register(
+    family="evidence",
+    label="effective samples",
+    unit="samples",
+    definition="(Σ_k w_k)² / Σ_k w_k² of the K importance weights; near 1 the NLL rests on a single sample.",
+    reference="Kong 1992",
+)
+def effective_samples(scores: Scores) -> Estimate:
+    return mean_over_images(scores.effective_samples)
+
+
+@METRICS.register(
+    family="levels",
+    label="bits/dim",
+    unit="bits",
+    better="lower",
+    definition="(rate − E log P(levels|z)) / (D ln 2), the levels' exact mass under the run's own likelihood, if it has one.",
+    reference="Theis et al. 2016",
+)
+def bits_per_dim(scores: Scores) -> Estimate:
+    return _bits_per_dim(scores, scores.level_distortion)
+
+
+@METRICS.register(
+    family="levels",
+    label="common bits/dim",
+    unit="bits",
+    better="lower",
+    definition="The same under one for all: a discretised Gaussian around the decoder's mean, σ fitted on validation images.",
+    reference="Theis et al. 2016",
+)
+def common_bits_per_dim(scores: Scores) -> Estimate:
+    return _bits_per_dim(scores, scores.common_level_distortion)
+
+
+@METRICS.register(
+    family="levels",
+    label="common σ",
+    unit="pixel values",
+    definition="The σ of that common likelihood.",
+    reference="Rybkin et al. 2021",
+)
+def common_sigma(scores: Scores) -> Estimate | None:
+    return None if scores.common_sigma is None else Estimate(scores.common_sigma)
+
+
+@METRICS.register(
+    family="levels",
+    label="σ",
+    unit="pixel values",
+    definition="Standard deviation of the decoder's Gaussian pixels: root of the mean of σ² over pixels and images.",
+    reference="Rybkin et al. 2021",
+)
+def sigma(scores: Scores) -> Estimate | None:
+    return None if scores.decoder_variance is None else Estimate(math.sqrt(scores.decoder_variance))
+
+
+@METRICS.register(
+    family="levels",
+    label="βσ²",
+    unit="pixel values²",
+    definition="KL weight at the end of training times σ²: all that the optimum of a Gaussian VAE depends on.",
+    reference="Rybkin et al. 2021",
+)
+def effective_weight(scores: Scores) -> Estimate | None:
+    return None if scores.decoder_variance is None else Estimate(scores.kl_weight * scores.decoder_variance)
+
+
+@METRICS.register(
+    family="levels",
+    label="spread at bound",
+    unit="share",
+    definition="Share of the decoder's learned σ or scales that lie within 1 % of their lower bound.",
+    reference="Rybkin et al. 2021",
+)
+def share_at_bound(scores: Scores) -> Estimate | None:
+    return None if scores.share_at_bound is None else Estimate(scores.share_at_bound)
+
+
+@METRICS.register(
+    family="collapse",
     label="active units",
     unit="dimensions",
-    better=None,
-    per_likelihood=False,
     definition="Dimensions whose posterior mean has a variance above 0.01 over the test images (ddof 0).",
     reference="Burda et al. 2016",
 )
@@ -149,11 +324,145 @@ def active_units(scores: Scores) -> Estimate:
     return Estimate(count_active(scores.mean))
 
 
-def compute_all(scores: Scores) -> dict[str, Estimate]:
-    """Every registered metric by name."""
-    return {name: metric.compute(scores) for name, metric in METRICS.items()}
+@METRICS.register(
+    family="collapse",
+    label="collapsed units",
+    unit="dimensions",
+    definition="(ε, δ)-collapsed dimensions: their KL is below 0.01 nats for 99 % of the images.",
+    reference="Lucas et al. 2019",
+)
+def collapsed_units(scores: Scores) -> Estimate:
+    return Estimate(len(collapsed_dimensions(scores.kl)))
 
 
-def kl_spectrum(scores: Scores) -> np.ndarray:
-    """E KL(q(z_i|x)‖p(z_i)) by dimension, largest first, in nats: [Z]. Its sum is the rate."""
-    return np.sort(scores.kl.mean(axis=0))[::-1]
+@METRICS.register(
+    family="collapse",
+    label="posterior variance",
+    unit="",
+    definition="Variance of q(z_i|x), mean over dimensions and images; 1 is the prior's.",
+    reference="Lucas et al. 2019",
+)
+def posterior_variance(scores: Scores) -> Estimate:
+    return mean_over_images(scores.variance.mean(axis=1))
+
+
+@METRICS.register(
+    family="collapse",
+    label="use of z",
+    unit="nats",
+    per_likelihood=True,
+    definition="Distortion with z permuted among the images, minus distortion: 0 where the decoder does not look at z.",
+    reference="after Alemi et al. 2018",
+)
+def decoder_use(scores: Scores) -> Estimate:
+    return mean_over_images(scores.permuted_distortion)
+
+
+@METRICS.register(
+    family="information",
+    label="mutual information",
+    unit="nats",
+    definition="I_q(x; z) = E log q(z|x) / q(z), q(z) the mixture of the posteriors of all N images; never above ln N.",
+    reference="Hoffman & Johnson 2016",
+)
+def mutual_information(scores: Scores) -> Estimate:
+    return mean_over_images(scores.log_ratio)
+
+
+@METRICS.register(
+    family="information",
+    label="marginal KL",
+    unit="nats",
+    definition="KL(q(z) ‖ p(z)) = rate − mutual information: how far the code as a whole lies from the prior.",
+    reference="Hoffman & Johnson 2016",
+)
+def marginal_kl(scores: Scores) -> Estimate:
+    return mean_over_images(scores.rate - scores.log_ratio)
+
+
+@METRICS.register(
+    family="information",
+    label="total correlation",
+    unit="nats",
+    definition="KL(q(z) ‖ Π_i q(z_i)) from the same mixture: how much the dimensions say of each other.",
+    reference="Chen et al. 2018",
+)
+def total_correlation(scores: Scores) -> Estimate:
+    return mean_over_images(scores.correlation)
+
+
+@METRICS.register(
+    family="information",
+    label="dimension-wise KL",
+    unit="nats",
+    definition="Σ_i KL(q(z_i) ‖ p(z_i)) = marginal KL − total correlation.",
+    reference="Chen et al. 2018",
+)
+def dimension_kl(scores: Scores) -> Estimate:
+    return Estimate(float(scores.rate.mean() - scores.log_ratio.mean() - scores.correlation.mean()))
+
+
+@METRICS.register(
+    family="reconstruction",
+    label="squared error",
+    unit="pixel values²",
+    better="lower",
+    definition="Mean over pixels of (x − mean image at the posterior mean of z)².",
+    reference="Rybkin et al. 2021",
+)
+def squared_error(scores: Scores) -> Estimate:
+    return mean_over_images(scores.squared_error)
+
+
+@METRICS.register(
+    family="reconstruction",
+    label="PSNR",
+    unit="dB",
+    better="higher",
+    definition="Peak signal-to-noise ratio of the same reconstruction, mean over images.",
+    reference="Hore & Ziou 2010",
+)
+def psnr(scores: Scores) -> Estimate:
+    return mean_over_images(scores.psnr)
+
+
+@METRICS.register(
+    family="reconstruction",
+    label="SSIM",
+    unit="",
+    better="higher",
+    definition="Structural similarity of the same reconstruction, 7×7 windows, mean over images.",
+    reference="Wang et al. 2004",
+)
+def ssim(scores: Scores) -> Estimate | None:
+    return None if scores.ssim is None else mean_over_images(scores.ssim)
+
+
+@METRICS.register(
+    family="optimum",
+    label="optimal ELBO",
+    unit="nats",
+    better="higher",
+    per_likelihood=True,
+    definition="ELBO of a linear VAE with Gaussian pixels at its optimum on the training images, in closed form.",
+    reference="Tipping & Bishop 1999",
+)
+def optimal_elbo(scores: Scores) -> Estimate | None:
+    return None if scores.optimum is None else Estimate(scores.optimum.elbo)
+
+
+@METRICS.register(
+    family="optimum",
+    label="optimal active units",
+    unit="dimensions",
+    definition="Its active dimensions: the eigenvalues of the training images' covariance above βσ², at most Z.",
+    reference="Lucas et al. 2019",
+)
+def optimal_active_units(scores: Scores) -> Estimate | None:
+    return None if scores.optimum is None else Estimate(scores.optimum.n_active)
+
+
+def _bits_per_dim(scores: Scores, level_distortion: np.ndarray | None) -> Estimate | None:
+    if level_distortion is None:
+        return None
+    return mean_over_images((scores.rate + level_distortion) / (scores.n_pixels * math.log(2)))

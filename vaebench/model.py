@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from vaebench.layers import ConstantHead
 from vaebench.likelihoods import Likelihood
 from vaebench.networks import Network
 from vaebench.streams import seeded
@@ -26,8 +27,8 @@ class Posterior(NamedTuple):
         return self.mean + (0.5 * self.log_variance).exp() * noise
 
     def kl_per_dimension(self) -> Tensor:
-        """KL(q(z_i|x) ‖ N(0, 1)) in closed form, in nats: [..., Z]; exactly 0 at mean 0, log-variance 0."""
-        return 0.5 * (self.mean.square() + self.log_variance.exp() - self.log_variance - 1)
+        """KL(q(z_i|x) ‖ N(0, 1)) in closed form, in nats: [..., Z]; never negative, exactly 0 at mean 0, log-variance 0."""
+        return 0.5 * (self.mean.square() + (self.log_variance.expm1() - self.log_variance))
 
     def log_prior_ratio(self, noise: Tensor) -> Tensor:
         """log p(z) - log q(z|x) at z = self.sample(noise), in nats: [...]; the factors 2π cancel."""
@@ -39,7 +40,7 @@ class Posterior(NamedTuple):
 
 
 class ElboTerms(NamedTuple):
-    """Rate KL(q(z|x)‖p(z)) and distortion -log p(x|z) at one sample z, both [B], in nats per image."""
+    """Rate KL(q(z_i|x)‖p(z_i)) by dimension [B, Z] and distortion -log p(x|z) at one sample z [B], in nats per image."""
 
     posterior: Posterior
     rate: Tensor
@@ -47,13 +48,14 @@ class ElboTerms(NamedTuple):
 
 
 class VAE(nn.Module):
-    """Encoder, decoder and likelihood."""
+    """Encoder, decoder and likelihood, for images of `n_levels` grey levels."""
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, likelihood: Likelihood):
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, likelihood: Likelihood, n_levels: int):
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
         self.likelihood = likelihood
+        self.n_levels = n_levels
 
     def forward(self, compute: Callable[..., Any], **arguments: Any) -> Any:
         """`compute(self, **arguments)`: `torch.func.functional_call` reaches a module only through its forward."""
@@ -67,25 +69,50 @@ class VAE(nn.Module):
         """z: [B, Z] -> the likelihood's parameters [B, P]."""
         return self.decoder(z)
 
+    def log_likelihood(self, parameters: Tensor, x: Tensor) -> Tensor:
+        """log p(x|z) in nats per image: [..., P], [..., D] -> [...]."""
+        return self.likelihood.log_prob(parameters, x, self.n_levels)
+
     def elbo_terms(self, x: Tensor, noise: Tensor) -> ElboTerms:
         """x: [B, D] in [0, 1], noise: [B, Z] from N(0, I) -> rate in closed form and distortion at one sample."""
         posterior = self.encode(x)
         parameters = self.decode(posterior.sample(noise))
-        return ElboTerms(posterior, posterior.kl_per_dimension().sum(-1), -self.likelihood.log_prob(parameters, x))
+        return ElboTerms(posterior, posterior.kl_per_dimension(), -self.log_likelihood(parameters, x))
+
+    def training_terms(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """The same as means over a batch: rate by dimension [Z], and the likelihood's distortion for training, a number."""
+        posterior = self.encode(x)
+        parameters = self.decode(posterior.sample(noise))
+        distortion = -self.likelihood.batch_log_prob(parameters, x, self.n_levels)
+        return posterior.kl_per_dimension().mean(0), distortion.mean(0)
+
+    def fit_statistic(self, x: Tensor, noise: Tensor) -> Tensor:
+        """What a likelihood's shared outputs are fitted to, at one sample of z: x [B, D], noise [B, Z] -> [B]."""
+        return self.likelihood.fit_statistic(self.decode(self.encode(x).sample(noise)), x)
 
 
-def build(network: Network, likelihood: Likelihood, n_pixels: int, latent_size: int, seed: int) -> VAE:
+def build(network: Network, likelihood: Likelihood, n_levels: int, n_pixels: int, latent_size: int, seed: int) -> VAE:
     """A fresh model whose starting weights are a function of the seed and the shapes alone."""
     with seeded(seed, "init"):
         encoder = network.encoder(n_pixels, latent_size)
         decoder = network.decoder(latent_size, n_pixels * likelihood.outputs_per_pixel)
-    return VAE(encoder, decoder, likelihood).requires_grad_(False)
+    if likelihood.shared_outputs:
+        decoder = ConstantHead(decoder, likelihood.shared_outputs)
+    return VAE(encoder, decoder, likelihood, n_levels).requires_grad_(False)
 
 
-def importance_log_weights(model: VAE, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-    """log p(x|z) and log p(x|z) p(z) / q(z|x) for K samples: x [B, D], noise [K, B, Z] -> two tensors [K, B], in nats."""
+class Samples(NamedTuple):
+    """K samples of z an image: the likelihood's parameters [K, B, P]; log p(x|z), and log p(x|z) p(z) / q(z|x), [K, B]."""
+
+    parameters: Tensor
+    log_likelihood: Tensor
+    log_weight: Tensor
+
+
+def importance_samples(model: VAE, x: Tensor, noise: Tensor) -> Samples:
+    """x [B, D], noise [K, B, Z] from N(0, I) -> K samples of z an image and their weights, in nats."""
     posterior = model.encode(x)
     # Samples and images share one axis, so that the decoder is one matrix product however many lanes are stacked.
     parameters = model.decode(posterior.sample(noise).flatten(0, 1)).unflatten(0, noise.shape[:2])
-    log_likelihood = model.likelihood.log_prob(parameters, x)
-    return log_likelihood, log_likelihood + posterior.log_prior_ratio(noise)
+    log_likelihood = model.log_likelihood(parameters, x)
+    return Samples(parameters, log_likelihood, log_likelihood + posterior.log_prior_ratio(noise))

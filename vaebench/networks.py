@@ -54,6 +54,24 @@ class Mlp(Network):
         return _layers(latent_size, *reversed(self.hidden), n_outputs)
 
 
+@NETWORKS.register
+@dataclass(frozen=True)
+class Linear(Network):
+    """One affine map each way, and a posterior variance that is the same for every image: with a Gaussian likelihood this
+    is probabilistic PCA, whose optimum is known (Tipping & Bishop 1999; Lucas et al. 2019)."""
+
+    kind: Literal["linear"] = "linear"
+    stackable = True
+
+    def encoder(self, n_pixels: int, latent_size: int) -> nn.Module:
+        from vaebench.layers import ConstantHead
+
+        return ConstantHead(_layers(n_pixels, latent_size), latent_size)
+
+    def decoder(self, latent_size: int, n_outputs: int) -> nn.Module:
+        return _layers(latent_size, n_outputs)
+
+
 def _layers(*widths: int) -> nn.Module:
     from torch import nn
 

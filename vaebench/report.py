@@ -25,7 +25,7 @@ from vaebench.figures import FIGURES
 from vaebench.findings import counted, listed
 from vaebench.metrics import METRICS
 from vaebench.specification import REGISTRIES, Experiment, Run
-from vaebench.statistics import CONFIDENCE, FEWEST_SEEDS
+from vaebench.statistics import CONFIDENCE, FEWEST_SEEDS, SIGNIFICANCE
 from vaebench.store import ExperimentFolder, Results, read_json, write_text
 from vaebench.tables import Tables, format_interval, group_keys, heading, load, presented
 from vaebench.timing import stage_times
@@ -67,7 +67,7 @@ def _content(experiment: Experiment, folder: ExperimentFolder, tables: Tables) -
     return {
         "experiment": experiment,
         "findings": [
-            *findings.elbo_differences(tables.comparisons, keys),
+            *findings.differences(tables.comparisons, keys, METRICS["elbo"]),
             *findings.collapses(tables.summary, keys, experiment.baseline),
             *findings.not_compared(tables.runs, tables.comparisons, experiment.baseline),
         ],
@@ -91,6 +91,7 @@ def _content(experiment: Experiment, folder: ExperimentFolder, tables: Tables) -
         "stage_times": [time for time in stage_times(folder) if time.stage in BEFORE_REPORT],
         "confidence": f"{100 * CONFIDENCE:g} %",
         "fewest_seeds": FEWEST_SEEDS,
+        "significance": SIGNIFICANCE,
     }
 
 
@@ -120,7 +121,7 @@ def summary(experiment: Experiment, tables: Tables) -> Table:
 
 
 def comparisons(experiment: Experiment, tables: Tables) -> Table:
-    """Differences to the baseline by variant and grid point, bold where the interval excludes 0."""
+    """Differences to the baseline by variant and grid point, bold where they are supported."""
     keys = group_keys(experiment)
     points = tables.comparisons.groupby(keys, sort=False)
     rows = []
@@ -136,7 +137,7 @@ def comparisons(experiment: Experiment, tables: Tables) -> Table:
 def _difference(row: dict[str, Any]) -> tuple[str, bool]:
     if not row["comparable"]:
         return "not comparable", False
-    return format_interval(row["difference"], row["low"], row["high"]), findings.excludes_zero(row)
+    return format_interval(row["difference"], row["low"], row["high"]), findings.supported(row)
 
 
 def _by_variant(tables: Tables, variants: Iterable[str], rows: list[Any]) -> list[tuple[str, str, list[Any]]]:

@@ -1,4 +1,8 @@
-"""KL schedules: the weight of the rate in the training objective, a pure function of progress.
+"""KL schedules: what the rate costs in the training objective, as pure functions of progress.
+
+The objective is distortion + weight · |Σ_i max(KL_i, free_nats) − capacity|, where KL_i is the KL of latent dimension i in
+nats, the mean over the batch. As no KL is negative, free_nats 0 and capacity 0, which most schedules keep, make this the
+plain distortion + weight · rate.
 
 Progress is the share of all training steps that are done: step t of T has progress t / T, so it is 0 at the first step and
 stays below 1. A schedule holds no state; evaluation cannot advance it.
@@ -6,6 +10,7 @@ stays below 1. A schedule holds no state; evaluation cannot advance it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,11 +20,39 @@ SCHEDULES = Registry("schedule", tag="schedule")
 
 
 class Schedule:
-    """Callable progress in [0, 1] -> KL weight, finite and never negative."""
+    """By default the objective of a β-VAE: the same `weight` throughout, nothing free, no capacity.
+
+    Callable progress in [0, 1] -> KL weight, from 0 to `weight`, which it is at progress 1.
+    """
 
     weight: float
+    free_nats: float = 0.0  # of each latent dimension's KL: so many nats cost nothing
+
+    def __post_init__(self):
+        require(self.weight >= 0, "weight", self.weight, "0 or more")
 
     def __call__(self, progress: float) -> float:
+        return self.weight
+
+    def capacity(self, progress: float) -> float:
+        """The rate aimed at, summed over dimensions, in nats; finite and never negative."""
+        return 0.0
+
+
+class WarmUp(Schedule):
+    """From 0 to `weight` over the first share `over` of training, then constant; `shape` is the way up."""
+
+    over: float
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(0 <= self.over <= 1, "over", self.over, "between 0 and 1")
+
+    def __call__(self, progress: float) -> float:
+        return self.weight * self.shape(_ramp(progress, self.over))
+
+    def shape(self, done: float) -> float:
+        """The share of the weight when a share `done` of the way is done: a rise from exactly 0 at 0 to exactly 1 at 1."""
         raise NotImplementedError
 
 
@@ -31,28 +64,70 @@ class Constant(Schedule):
     schedule: Literal["constant"] = "constant"
     weight: float = 1.0
 
-    def __post_init__(self):
-        require(self.weight >= 0, "weight", self.weight, "0 or more")
-
-    def __call__(self, progress: float) -> float:
-        return self.weight
-
 
 @SCHEDULES.register
 @dataclass(frozen=True)
-class Linear(Schedule):
+class Linear(WarmUp):
     """From 0 to `weight` over the first share `over` of training, then constant (Sønderby et al. 2016)."""
 
     schedule: Literal["linear"] = "linear"
     weight: float = 1.0
     over: float = 0.3
 
-    def __post_init__(self):
-        require(self.weight >= 0, "weight", self.weight, "0 or more")
-        require(0 <= self.over <= 1, "over", self.over, "between 0 and 1")
+    def shape(self, done: float) -> float:
+        return done
 
-    def __call__(self, progress: float) -> float:
-        return self.weight * _ramp(progress, self.over)
+
+@SCHEDULES.register
+@dataclass(frozen=True)
+class Cosine(WarmUp):
+    """From 0 to `weight` along half a cosine over the first share `over` of training, then constant: without corners, as
+    learning rates fall in Loshchilov and Hutter (2017)."""
+
+    schedule: Literal["cosine"] = "cosine"
+    weight: float = 1.0
+    over: float = 0.3
+
+    def shape(self, done: float) -> float:
+        return (1 - math.cos(math.pi * done)) / 2
+
+
+@SCHEDULES.register
+@dataclass(frozen=True)
+class Logistic(WarmUp):
+    """From 0 to `weight` along a logistic curve over the first share `over` of training, then constant (Bowman et al.
+    2016). The curve is that from −`steepness` / 2 to `steepness` / 2, rescaled to start at 0 and end at `weight`."""
+
+    schedule: Literal["logistic"] = "logistic"
+    weight: float = 1.0
+    over: float = 0.3
+    steepness: float = 10.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(self.steepness > 0, "steepness", self.steepness, "above 0")
+
+    def shape(self, done: float) -> float:
+        # logistic(x) = (1 + tanh(x / 2)) / 2. Unlike exp, tanh cannot overflow, and its symmetry makes both ends exact.
+        return (1 + math.tanh(self.steepness * (done - 0.5) / 2) / math.tanh(self.steepness / 4)) / 2
+
+
+@SCHEDULES.register
+@dataclass(frozen=True)
+class Steps(WarmUp):
+    """From 0 to `weight` in `steps` equal jumps over the first share `over` of training, the last of them at its end."""
+
+    schedule: Literal["steps"] = "steps"
+    weight: float = 1.0
+    over: float = 0.3
+    steps: int = 4
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(self.steps >= 1, "steps", self.steps, "1 or more")
+
+    def shape(self, done: float) -> float:
+        return math.floor(self.steps * done) / self.steps
 
 
 @SCHEDULES.register
@@ -66,7 +141,7 @@ class Cyclical(Schedule):
     ramp: float = 0.5
 
     def __post_init__(self):
-        require(self.weight >= 0, "weight", self.weight, "0 or more")
+        super().__post_init__()
         require(self.cycles >= 1, "cycles", self.cycles, "1 or more")
         require(0 <= self.ramp <= 1, "ramp", self.ramp, "between 0 and 1")
 
@@ -74,6 +149,42 @@ class Cyclical(Schedule):
         # At progress 1 the last cycle is over; it has not begun again.
         within = 1.0 if progress >= 1 else progress * self.cycles % 1
         return self.weight * _ramp(within, self.ramp)
+
+
+@SCHEDULES.register
+@dataclass(frozen=True)
+class FreeBits(Schedule):
+    """The first `free_nats` of each latent dimension's KL, as a mean over the batch, cost nothing: below that, a dimension
+    is not pulled towards the prior (Kingma et al. 2016, with every dimension a group of its own)."""
+
+    schedule: Literal["free-bits"] = "free-bits"
+    weight: float = 1.0
+    free_nats: float = 0.25
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(self.free_nats >= 0, "free_nats", self.free_nats, "0 or more")
+
+
+@SCHEDULES.register
+@dataclass(frozen=True)
+class Capacity(Schedule):
+    """Holds the rate at a capacity that rises linearly from 0 to `nats` over the first share `over` of training, then stays
+    there, by `weight` (γ) times |rate − capacity| (Burgess et al. 2018). The rate is the mean over the batch: single images
+    may have more or less."""
+
+    schedule: Literal["capacity"] = "capacity"
+    weight: float = 30.0
+    nats: float = 25.0
+    over: float = 0.5
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(self.nats >= 0, "nats", self.nats, "0 or more")
+        require(0 <= self.over <= 1, "over", self.over, "between 0 and 1")
+
+    def capacity(self, progress: float) -> float:
+        return self.nats * _ramp(progress, self.over)
 
 
 def _ramp(progress: float, over: float) -> float:

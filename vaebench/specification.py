@@ -10,10 +10,9 @@ import hashlib
 import itertools
 import json
 import math
-import re
 from collections.abc import Collection
 from dataclasses import dataclass, fields
-from functools import cached_property, reduce
+from functools import cached_property, partial, reduce
 from operator import or_
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -34,10 +33,11 @@ from pydantic import (
 )
 
 from vaebench import experiment_file
-from vaebench.datasets import DATASETS
+from vaebench.datasets import DATASETS, Dataset
 from vaebench.errors import UserError
-from vaebench.experiment_file import Location, nearest
+from vaebench.experiment_file import NAME_RULE, Location, is_name, nearest
 from vaebench.likelihoods import LIKELIHOODS, Bernoulli
+from vaebench.metrics import METRICS
 from vaebench.networks import NETWORKS, Mlp
 from vaebench.registry import Registry
 from vaebench.schedules import SCHEDULES, Constant
@@ -47,12 +47,17 @@ from vaebench.store import RESERVED_NAMES
 REGISTRIES = {"dataset": DATASETS, "network": NETWORKS, "likelihood": LIKELIHOODS, "kl": SCHEDULES}
 
 _STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-_NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
 
 def _checked_name(name: str) -> str:
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no name: small letters, digits, '-' and '.' only, first a letter or digit")
+    if not is_name(name):
+        raise ValueError(f"{name!r} is no name: {NAME_RULE}")
+    return name
+
+
+def _checked_metric(name: str) -> str:
+    if name not in METRICS:
+        raise ValueError(f"{name!r} is no metric{nearest(name, METRICS)}")
     return name
 
 
@@ -91,6 +96,7 @@ class Settings(BaseModel):
     epochs: PositiveInt = 100
     batch_size: PositiveInt = 128
     learning_rate: PositiveFloat = 1e-3
+    learning_rate_decay: Literal["none", "linear"] = "none"
 
     def given(self) -> dict[str, Any]:
         """The settings that were written down, without this class's defaults."""
@@ -150,18 +156,23 @@ class Cohort:
 
 
 class Evaluation(BaseModel):
-    """How runs are scored: `n_samples` samples of z an image, the K of NLL_K, over which distortion is averaged too."""
+    """How runs are scored: on which split, and with `n_samples` samples of z an image.
+
+    These are the K of NLL_K; distortion is averaged over them too.
+    """
 
     model_config = _STRICT
 
     n_samples: PositiveInt = 100
+    split: Literal["train", "validation", "test"] = "test"
 
 
 class Experiment(BaseModel):
-    """One experiment file."""
+    """One experiment file, with what it takes over from the file that it extends."""
 
     model_config = _STRICT
 
+    extends: Name | None = None
     title: str
     description: str = ""
     dataset: _choice(DATASETS)
@@ -170,6 +181,7 @@ class Experiment(BaseModel):
     grid: dict[str, list[Any]] | None = None
     variants: Annotated[dict[Name, Settings], Field(min_length=1)]
     baseline: str
+    headline: Annotated[str, AfterValidator(_checked_metric)] = "elbo"
     evaluation: Evaluation = Evaluation()
     lanes: PositiveInt = 25
 
@@ -256,17 +268,34 @@ class Experiment(BaseModel):
 
 def load(path: Path) -> Experiment:
     """Read, validate and expand an experiment file. Raises UserError with a line for each mistake."""
-    if not _NAME.fullmatch(path.stem) or path.stem in RESERVED_NAMES:
+    if not is_name(path.stem) or path.stem in RESERVED_NAMES:
         raise UserError(
             f"{path}: {path.stem!r} cannot name an experiment: small letters, digits, '-' and '.', none of {RESERVED_NAMES}"
         )
-    content = experiment_file.read(path)
+    files = experiment_file.read(path)
     try:
-        experiment = _parse(Experiment, content)
+        experiment = _parse(Experiment, experiment_file.merged(files))
     except ValidationError as error:
-        raise UserError(experiment_file.describe(path, error, _allowed_at)) from error
+        raise UserError(experiment_file.describe(error, _allowed_at, partial(experiment_file.place, files))) from error
     experiment._name = path.stem
     return experiment
+
+
+class _Prepared(BaseModel):
+    """What `vaebench prepare` is given."""
+
+    model_config = _STRICT
+
+    dataset: _choice(DATASETS)
+
+
+def parse_dataset(text: str) -> Dataset:
+    """A data set as an experiment file names it: its kind, or a YAML or JSON mapping. Raises UserError."""
+    content = {"dataset": experiment_file.parse(text, "dataset")}
+    try:
+        return _parse(_Prepared, content).dataset
+    except ValidationError as error:
+        raise UserError(experiment_file.describe(error, _allowed_at)) from error
 
 
 def _parse(model: type[BaseModel], content: dict[str, Any]) -> Any:
@@ -275,8 +304,10 @@ def _parse(model: type[BaseModel], content: dict[str, Any]) -> Any:
 
 
 def json_schema() -> dict[str, Any]:
-    """For editors: the JSON schema of experiment files."""
-    return TypeAdapter(Experiment).json_schema()
+    """For editors: the JSON schema of experiment files. One that extends another names only what it changes."""
+    schema = TypeAdapter(Experiment).json_schema()
+    required = schema.pop("required")
+    return schema | {"anyOf": [{"required": required}, {"required": ["extends"]}]}
 
 
 def _hash(content: Any) -> str:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from vaebench import specification
+from vaebench.datasets import DATASETS, Dataset
 from vaebench.errors import UserError
 from vaebench.specification import Experiment
 from vaebench.store import RESERVED_NAMES, Results
@@ -37,7 +39,27 @@ def experiment(name: str) -> Experiment:
 
 
 def dataset_file(name: str) -> str:
-    return str(Results().dataset(experiment(name).dataset.kind))
+    """The prepared file that an experiment reads."""
+    return str(Results().dataset(experiment(name).dataset.name))
+
+
+def dataset(name: str) -> Dataset:
+    """The data set of a prepared file's name. Raises UserError where neither defaults nor any experiment give that name."""
+    for known in _datasets():
+        if known.name == name:
+            return known
+    raise UserError(
+        f"{Results().dataset(name)}: is of no data set that an experiment names, nor of one with default settings"
+    )
+
+
+def _datasets() -> Iterator[Dataset]:
+    yield from (definition() for definition in DATASETS.values())
+    yield from (loaded.dataset for loaded in _experiments.values())
+    # A job on another machine is told the file's name only, not the experiment that asks for it.
+    for path in sorted(Path("experiments").glob("*.yaml")):
+        with suppress(UserError):
+            yield specification.load(path).dataset
 
 
 def cohort_files(name: str) -> list[str]:

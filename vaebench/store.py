@@ -1,6 +1,6 @@
 """Every file name under results/, and how files there are written: whole or not at all.
 
-results/datasets/DATASET.npz                    splits as uint8 grey levels, made once
+results/datasets/DATASET.npz                    splits as uint8 grey levels, made once for each of its settings
 results/NAME/runs/RUN_ID/run.json               a trained run: specification, state, environment
                          weights.safetensors    its parameters
                          history.parquet        a row an epoch
@@ -9,7 +9,7 @@ results/NAME/runs/RUN_ID/run.json               a trained run: specification, st
 results/NAME/cohorts/COHORT/checkpoint.safetensors   of a training job that has not ended
                             history.parquet     the histories of all its runs
                             metrics.parquet     run_id, metric, value, standard_error
-                            spectrum.parquet    run_id, rank, kl
+                            spectrum.parquet    run_id, rank, dimension, kl …
 results/NAME/{runs,summary,comparisons}.csv …   tables, figures/, report.html
 """
 
@@ -35,8 +35,8 @@ class Results:
 
     root: Path = Path("results")
 
-    def dataset(self, kind: str) -> Path:
-        return self.root / "datasets" / f"{kind}.npz"
+    def dataset(self, name: str) -> Path:
+        return self.root / "datasets" / f"{name}.npz"
 
     def experiment(self, name: str) -> ExperimentFolder:
         return ExperimentFolder(self.root / name)

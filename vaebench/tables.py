@@ -1,12 +1,12 @@
 """Tables: a row per run, a row per variant and grid point with intervals over seeds, comparisons paired by seed.
 
-Runs that diverged are rows of `runs.csv` without metrics; summaries count them and never average over them. Numbers in the
-unit of a likelihood are compared only between runs with the same measure on the same data.
+Runs that diverged are rows of `runs.csv` without metrics; summaries count them and never average over them. A metric that
+does not apply to a run is missing there, and numbers over seeds are of the runs that have it. Numbers in the unit of a
+likelihood are compared only between runs with the same measure on the same data.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,11 @@ import pandas as pd
 
 from vaebench.metrics import METRICS, Metric
 from vaebench.specification import REGISTRIES, Experiment, Run
-from vaebench.statistics import mean_interval
+from vaebench.statistics import Comparison, holm, interquartile_mean, mean_interval, paired_comparison
 from vaebench.store import ExperimentFolder, Results, read_json, replacing, write_text
+
+# Columns that are equal where numbers in the unit of a likelihood can be compared.
+SAME_MEASURE = ["measure", "binarisation"]
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,12 @@ class Tables:
 
     runs: a row a run; a column per setting, `measure`, `status` ("trained" or "diverged"), `diverged_epoch`, and for each
         metric its value and `<metric>_standard_error` over test images.
-    summary: a row per variant and grid point; `likelihood` in words, `measure`, `n` seeds trained, `n_diverged`, and
-        `<metric>`, `<metric>_low`, `<metric>_high`.
-    comparisons: a row per variant, grid point and metric: difference to the baseline, paired by seed, with its interval.
+    summary: a row per variant and grid point; `likelihood` in words, `measure`, `binarisation`, `n` seeds trained,
+        `n_diverged`, and for each metric its mean over them `<metric>`, the mean's interval `<metric>_low` to
+        `<metric>_high`, and the interquartile mean `<metric>_iqm`.
+    comparisons: a row per variant, grid point and metric: `difference` to the baseline, paired by seed, its interval `low`
+        to `high`, `n` pairs, `effect_size`, `p` and `probability_of_improvement` as `statistics.paired_comparison` gives
+        them, and `p_adjusted`: p by Holm's method over all comparable rows of the metric. Where not `comparable`, NaN.
     history: a row per run and epoch: `vaebench.training.HISTORY_COLUMNS`, `train_elbo`, `validation_elbo`.
     spectrum: `run_id`, `rank` (1 is the largest), `kl` in nats.
     """
@@ -142,13 +148,18 @@ def summary_table(experiment: Experiment, runs: pd.DataFrame) -> pd.DataFrame:
     for values, group in _groups(runs, keys).items():
         trained = group[group.status == "trained"]
         row = dict(zip(keys, values, strict=True))
-        row |= {"likelihood": labels[group.run_id.iloc[0]], "measure": group.measure.iloc[0]}
+        row |= {"likelihood": labels[group.run_id.iloc[0]], **group[SAME_MEASURE].iloc[0]}
         row |= {"n": len(trained), "n_diverged": len(group) - len(trained)}
         for name in METRICS:
-            interval = mean_interval(trained[name].to_numpy())
-            row |= {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
+            row |= _over_seeds(name, trained[name].dropna().to_numpy())
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _over_seeds(name: str, values: np.ndarray) -> dict[str, float]:
+    interval = mean_interval(values)
+    bounds = {f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return {name: interval.mean, **bounds, f"{name}_iqm": float(interquartile_mean(values))}
 
 
 def _groups(runs: pd.DataFrame, keys: list[str]) -> dict[tuple, pd.DataFrame]:
@@ -166,24 +177,24 @@ def comparisons_table(experiment: Experiment, runs: pd.DataFrame) -> pd.DataFram
         baseline = groups.get((experiment.baseline, *values[1:]))
         if values[0] == experiment.baseline or baseline is None:
             continue
-        for metric in METRICS.values():
-            rows.append(dict(zip(keys, values, strict=True)) | _compare(metric, group, baseline))
-    columns = [*keys, "metric", "baseline", "comparable", "difference", "low", "high", "n"]
-    return pd.DataFrame(rows, columns=columns)
+        point = dict(zip(keys, values, strict=True)) | {"baseline": experiment.baseline}
+        same_measure = bool((group[SAME_MEASURE].iloc[0] == baseline[SAME_MEASURE].iloc[0]).all())
+        pair = group, baseline.reindex(group.index)
+        rows += [point | _compare(metric, *pair, same_measure) for metric in METRICS.values()]
+    columns = [*keys, "metric", "baseline", "comparable", *Comparison._fields]
+    comparisons = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(Comparison._fields, float))
+    adjusted = comparisons.groupby("metric").p.transform(holm)
+    comparisons.insert(columns.index("p") + 1, "p_adjusted", adjusted)
+    return comparisons
 
 
-def _compare(metric: Metric, group: pd.DataFrame, baseline: pd.DataFrame) -> dict[Hashable, Any]:
-    comparable = not metric.per_likelihood or _same_measure(group, baseline)
-    row = {"metric": metric.name, "baseline": baseline.variant.iloc[0], "comparable": comparable}
+def _compare(metric: Metric, group: pd.DataFrame, baseline: pd.DataFrame, same_measure: bool) -> dict[str, Any]:
+    """group, baseline: rows of the same seeds, NaN where the baseline has none."""
+    comparable = same_measure or not metric.per_likelihood
+    row = {"metric": metric.name, "comparable": comparable}
     if comparable:
-        interval = mean_interval((group[metric.name] - baseline[metric.name]).dropna().to_numpy())
-        row |= {"difference": interval.mean, "low": interval.low, "high": interval.high, "n": interval.n}
+        row |= paired_comparison(group[metric.name].to_numpy(), baseline[metric.name].to_numpy())._asdict()
     return row
-
-
-def _same_measure(group: pd.DataFrame, baseline: pd.DataFrame) -> bool:
-    columns = ["measure", "binarisation"]
-    return bool((group[columns].iloc[0] == baseline[columns].iloc[0]).all())
 
 
 def presented(experiment: Experiment, summary: pd.DataFrame) -> pd.DataFrame:
@@ -210,8 +221,13 @@ def format_interval(mean: float, low: float, high: float) -> str:
     """ "−24.21 [−24.30, −24.12]"; the mean alone where there is no interval, a dash where there is no mean."""
     if np.isnan(mean):
         return "–"
-    numbers = [f"{round(number, 2) + 0.0:.2f}".replace("-", "−") for number in (mean, low, high)]
+    numbers = [format_number(number) for number in (mean, low, high)]
     return numbers[0] if np.isnan(low) else f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
+
+
+def format_number(number: float, decimals: int = 2) -> str:
+    """With a true minus sign, and none before a zero."""
+    return f"{round(number, decimals) + 0.0:.{decimals}f}".replace("-", "−")
 
 
 def _markdown(shown: pd.DataFrame) -> str:
@@ -236,4 +252,6 @@ def _save_csv(table: pd.DataFrame, path: Path) -> None:
 
 def _read_csv(path: Path) -> pd.DataFrame:
     """Names stay text, also "1" and "nan"."""
-    return pd.read_csv(path, dtype={"variant": str, "baseline": str}, keep_default_na=False, na_values=[""])
+    table = pd.read_csv(path, dtype={"variant": str, "baseline": str}, keep_default_na=False, na_values=[""])
+    # Read columns lie apart in memory, and of a hundred such pandas warns; those of a copy lie together.
+    return table.copy()

@@ -1,7 +1,8 @@
 """Training a cohort: the loop, its history, checkpoints and resuming.
 
-Adam on the mean over a batch of distortion + weight · rate. An epoch is a fresh permutation of the training images in
-batches of equal size; the images left over wait for the next permutation.
+Adam on distortion + weight · |Σ_i max(rate_i, free_nats) − capacity|, with means over a batch of the distortion and of each
+latent dimension's rate; without free nats and capacity this is distortion + weight · rate. An epoch is a fresh permutation
+of the training images in batches of equal size; the images left over wait for the next permutation.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ import json
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from vaebench.images import Images, blocks, padded
 from vaebench.metrics import count_active
@@ -38,7 +41,7 @@ HISTORY_COLUMNS = (
     "active_units",  # on the validation images, after the epoch
     "seconds",  # the cohort's, shared evenly among its lanes
 )
-VALIDATION_BLOCK = 1024
+SPLIT_BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,10 @@ class Training:
         self.lanes = list(range(len(runs)))
         self.diverged: dict[int, int] = {}
         self.history: list[list[float]] = []
-        models = [build(run.network, run.likelihood, run.dataset.n_pixels, run.latent_size, run.seed) for run in runs]
+        models = [
+            build(run.network, run.likelihood, run.n_levels, run.dataset.n_pixels, run.latent_size, run.seed)
+            for run in runs
+        ]
         self.stack = Stack([model.to(device) for model in models], first.network.stackable, first.batch_size)
         self._optimise(self.stack.rows)
 
@@ -116,8 +122,10 @@ class Training:
     def run_epoch(self) -> None:
         """One epoch of all lanes: train, score on the validation images, write history, drop the lanes that diverged."""
         start = time.perf_counter()
-        weights = self._kl_weights()
-        train_rate, train_distortion = self._train_epoch(weights)
+        weights, capacities = self._pressures()
+        train_rate, train_distortion = self._train_epoch(weights, capacities)
+        if self.runs[0].likelihood.is_fitted:
+            self._fit_shared_outputs()
         validation = self._validate()
         seconds = (time.perf_counter() - start) / len(self.lanes)
         columns = [weights[-1], train_rate, train_distortion, *validation, torch.full((len(self.lanes),), seconds)]
@@ -132,14 +140,16 @@ class Training:
             self._drop(finite)
         self.epoch += 1
 
-    def _kl_weights(self) -> Tensor:
-        """[steps, L]: each lane's KL weight at each step of this epoch."""
+    def _pressures(self) -> tuple[Tensor, Tensor]:
+        """Each lane's KL weight and capacity at each step of this epoch: two [steps, L]."""
         n_total = self.n_epochs * self.n_steps
-        steps = range(self.epoch * self.n_steps, (self.epoch + 1) * self.n_steps)
+        steps = [step / n_total for step in range(self.epoch * self.n_steps, (self.epoch + 1) * self.n_steps)]
         schedules = [self.runs[index].kl for index in self.lanes]
-        return torch.tensor([[schedule(step / n_total) for schedule in schedules] for step in steps], device=self.device)
+        weights = [[schedule(progress) for schedule in schedules] for progress in steps]
+        capacities = [[schedule.capacity(progress) for schedule in schedules] for progress in steps]
+        return torch.tensor(weights, device=self.device), torch.tensor(capacities, device=self.device)
 
-    def _train_epoch(self, weights: Tensor) -> tuple[Tensor, Tensor]:
+    def _train_epoch(self, weights: Tensor, capacities: Tensor) -> tuple[Tensor, Tensor]:
         """Mean rate and distortion over the epoch's batches: two float64 [L]."""
         levels = self.images.at_epoch("train", self.epoch).to(self.device)
         # Lanes with the same seed share their streams.
@@ -150,15 +160,24 @@ class Training:
         order = torch.stack([self._permutation(seed, len(levels))[:n_used] for seed in seeds]).to(self.device)
         noise = torch.stack([torch.randn(noise_shape, generator=generator(seed, "noise", self.epoch)) for seed in seeds])
         noise = noise.to(self.device)
+        free_nats = torch.tensor([[self.runs[index].kl.free_nats] for index in self.lanes], device=self.device)
         totals = torch.zeros(2, len(self.lanes), dtype=torch.float64, device=self.device)
         for step, (start, end) in enumerate(blocks(n_used, self.batch_size)):
             x = self.images.as_pixels(levels[order[stream, start:end]])
-            terms = self.stack.map(VAE.elbo_terms, {"x": x, "noise": noise[stream, start:end]})
-            rate, distortion = terms.rate.mean(1), terms.distortion.mean(1)
-            self.stack.gradient((distortion + weights[step] * rate).sum(), out=self.stack.rows.grad)
+            rates, distortion = self.stack.map(VAE.training_terms, {"x": x, "noise": noise[stream, start:end]})
+            cost = (rates.maximum(free_nats).sum(1) - capacities[step]).abs()
+            self._set_learning_rate(step)
+            self.stack.gradient((distortion + weights[step] * cost).sum(), out=self.stack.rows.grad)
             self.optimiser.step()
-            totals += torch.stack([rate, distortion]).detach()
+            totals += torch.stack([rates.sum(1), distortion]).detach()
         return tuple(totals / self.n_steps)
+
+    def _set_learning_rate(self, step: int) -> None:
+        """Of this epoch's step: constant, or falling in a straight line to 0 at the end of training."""
+        first = self.runs[0]
+        progress = (self.epoch * self.n_steps + step) / (self.n_epochs * self.n_steps)
+        left = 1 - progress if first.learning_rate_decay == "linear" else 1
+        self.optimiser.param_groups[0]["lr"] = left * first.learning_rate
 
     def _permutation(self, seed: int, n_images: int) -> Tensor:
         return torch.randperm(n_images, generator=generator(seed, "order", self.epoch))
@@ -166,20 +185,31 @@ class Training:
     @torch.no_grad()
     def _validate(self) -> tuple[Tensor, Tensor, Tensor]:
         """Rate and distortion on the validation images, and active units there: three float64 [L]."""
-        x = self.images.as_pixels(self.images["validation"]).to(self.device)
+        terms = self._map_split("validation", VAE.elbo_terms)
+        rate, distortion = terms.rate.double().sum(2).mean(1), terms.distortion.double().mean(1)
+        active = torch.tensor([float(count_active(lane.double().cpu().numpy())) for lane in terms.posterior.mean])
+        return rate, distortion, active
+
+    @torch.no_grad()
+    def _fit_shared_outputs(self) -> None:
+        """Set the shared outputs of the likelihood to what is best on the training images, in closed form."""
+        statistic = self._map_split("train", VAE.fit_statistic).double().mean(1)
+        self.stack.parameters["decoder.constant"].copy_(self.runs[0].likelihood.fit(statistic))
+
+    def _map_split(self, split: str, compute: Callable[..., Any]) -> Any:
+        """`compute(model, x=…, noise=…)` over a whole split, as this epoch shows it: its tensors gain the axes [L, N]."""
+        x = self.images.as_pixels(self.images.at_epoch(split, self.epoch if split == "train" else 0)).to(self.device)
         shape = (len(x), self.runs[0].latent_size)
         noise = {
-            run.seed: torch.randn(shape, generator=generator(run.seed, "validation noise", self.epoch)).to(self.device)
+            run.seed: torch.randn(shape, generator=generator(run.seed, f"{split} noise", self.epoch)).to(self.device)
             for run in self.runs
         }
         parts = []
-        for start, end in blocks(len(x), VALIDATION_BLOCK):
+        for start, end in blocks(len(x), SPLIT_BLOCK):
             lane_noise = torch.stack([padded(noise[self.runs[index].seed][start:end]) for index in self.lanes])
-            terms = self.stack.map(VAE.elbo_terms, {"noise": lane_noise}, shared={"x": padded(x[start:end])})
-            parts.append((terms.rate, terms.distortion, terms.posterior.mean))
-        rate, distortion, mean = (torch.cat(pieces, dim=1)[:, : len(x)].double() for pieces in zip(*parts, strict=True))
-        active = torch.tensor([float(count_active(lane.cpu().numpy())) for lane in mean])
-        return rate.mean(1), distortion.mean(1), active
+            part = self.stack.map(compute, {"noise": lane_noise}, shared={"x": padded(x[start:end])})
+            parts.append(pytree.tree_map(lambda values, n=end - start: values[:, :n], part))
+        return pytree.tree_map(lambda *values: torch.cat(values, dim=1), *parts)
 
     def _drop(self, finite: Tensor) -> None:
         """Take the lanes that are not finite out of the stack."""

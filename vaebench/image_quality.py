@@ -1,0 +1,43 @@
+"""How close a reconstruction comes to its image, by scikit-image's measures."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# Images side by side in one call; bounds memory.
+IMAGES_A_CALL = 1000
+WINDOW = 7
+
+
+def squared_errors(x: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
+    """Mean over pixels: [N, D], [N, D] -> [N]."""
+    return np.square(x.astype(float) - reconstruction).mean(axis=1)
+
+
+def psnr(x: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
+    """Peak signal-to-noise ratio for pixel values in [0, 1], in dB: [N, D], [N, D] -> [N]."""
+    from skimage.metrics import peak_signal_noise_ratio
+
+    pairs = zip(x.astype(float), reconstruction.astype(float), strict=True)
+    return np.array([peak_signal_noise_ratio(*pair, data_range=1) for pair in pairs])
+
+
+def ssim(x: np.ndarray, reconstruction: np.ndarray, shape: tuple[int, int]) -> np.ndarray | None:
+    """Structural similarity (Wang et al. 2004): [N, D], [N, D] -> [N]; None for images smaller than a window.
+
+    Many images are laid one below the other in one call, and only windows that lie within an image count, which is what a
+    call for each of them would give.
+    """
+    from skimage.metrics import structural_similarity
+
+    if min(shape) < WINDOW:
+        return None
+    edge = WINDOW // 2
+    values = []
+    for start in range(0, len(x), IMAGES_A_CALL):
+        sheets = [
+            images[start : start + IMAGES_A_CALL].astype(float).reshape(-1, shape[1]) for images in (x, reconstruction)
+        ]
+        _, similarity = structural_similarity(*sheets, win_size=WINDOW, data_range=1, full=True)
+        values.append(similarity.reshape(-1, *shape)[:, edge:-edge, edge:-edge].mean(axis=(1, 2)))
+    return np.concatenate(values)
