@@ -19,7 +19,7 @@ from vaebench.linear_optimum import LinearOptimum
 # A dimension is active where its posterior mean has a variance above this over the images (Burda et al. 2016).
 ACTIVE_VARIANCE = 0.01
 # A dimension is (ε, δ)-collapsed where its KL is below ε nats for a share 1 - δ of the images (Lucas et al. 2019).
-COLLAPSE_EPSILON = 0.01
+COLLAPSE_EPSILON = 0.1
 COLLAPSE_DELTA = 0.01
 
 # The tables that metrics stand in together, in the order in which people read them.
@@ -140,6 +140,11 @@ def collapse_epsilons(kl: np.ndarray, delta: float = COLLAPSE_DELTA) -> np.ndarr
 def collapsed_dimensions(kl: np.ndarray) -> list[int]:
     """The indices of the (ε, δ)-collapsed dimensions: [N, Z] -> at most Z indices."""
     return np.flatnonzero(collapse_epsilons(kl) < COLLAPSE_EPSILON).tolist()
+
+
+def collapse_verdict(n_collapsed: float, latent_size: int) -> str:
+    """In a word: "none", "partial" or "full" of the latent dimensions are collapsed."""
+    return "none" if n_collapsed == 0 else "full" if n_collapsed == latent_size else "partial"
 
 
 def dimensions(scores: Scores) -> dict[str, np.ndarray]:
@@ -305,7 +310,7 @@ def effective_weight(scores: Scores) -> Estimate | None:
 @METRICS.register(
     family="levels",
     label="spread at bound",
-    unit="share",
+    unit="",
     definition="Share of the decoder's learned σ or scales that lie within 1 % of their lower bound.",
     reference="Rybkin et al. 2021",
 )
@@ -328,7 +333,7 @@ def active_units(scores: Scores) -> Estimate:
     family="collapse",
     label="collapsed units",
     unit="dimensions",
-    definition="(ε, δ)-collapsed dimensions: their KL is below 0.01 nats for 99 % of the images.",
+    definition="(ε, δ)-collapsed dimensions: their KL is below 0.1 nats for 99 % of the images.",
     reference="Lucas et al. 2019",
 )
 def collapsed_units(scores: Scores) -> Estimate:
