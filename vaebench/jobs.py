@@ -20,7 +20,7 @@ from vaebench.errors import UserError
 from vaebench.evaluation import Evaluated, evaluate
 from vaebench.images import Images, load_images, save_dataset
 from vaebench.keys import evaluation_key, runs_key, training_key
-from vaebench.metrics import compute_all, dimensions
+from vaebench.metrics import DIMENSION_COLUMNS, OPTIMAL_COLUMNS, compute_all, dimensions
 from vaebench.specification import Cohort, Evaluation, Experiment, Run
 from vaebench.store import Results, RunFolder, made_by, read_json, replacing, unreadable, write_json
 from vaebench.training import Checkpoint, TrainedRun, train
@@ -128,10 +128,14 @@ def _metric_rows(records: list[dict]) -> pd.DataFrame:
 
 def _spectrum_rows(records: list[dict]) -> pd.DataFrame:
     """A row a run and latent dimension, as `vaebench.metrics.dimensions` gives them; rank 1 has the run's largest KL."""
-    tables = [pd.DataFrame(record["spectrum"]).assign(run_id=record["run_id"]) for record in records if record["spectrum"]]
-    spectrum = pd.concat(tables) if tables else pd.DataFrame({"run_id": [], "dimension": [], "kl": []})
-    spectrum.insert(0, "rank", spectrum.groupby("run_id").cumcount() + 1)
-    return spectrum
+    columns = ["run_id", "rank", *DIMENSION_COLUMNS, *OPTIMAL_COLUMNS]
+    rows = [
+        dict(zip(record["spectrum"], values, strict=True)) | {"run_id": record["run_id"], "rank": rank}
+        for record in records
+        for rank, values in enumerate(zip(*record["spectrum"].values(), strict=True), start=1)
+    ]
+    types = dict.fromkeys(columns[3:], float) | {"run_id": str, "rank": int, "dimension": int}
+    return pd.DataFrame(rows, columns=columns).astype(types)
 
 
 def _save_table(path: Path, table: pd.DataFrame) -> None:

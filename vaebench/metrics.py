@@ -22,6 +22,10 @@ ACTIVE_VARIANCE = 0.01
 COLLAPSE_EPSILON = 0.1
 COLLAPSE_DELTA = 0.01
 
+# What `dimensions` gives for every run, and for those with a known optimum.
+DIMENSION_COLUMNS = ("dimension", "kl", "collapse_epsilon", "mean_variance", "posterior_variance")
+OPTIMAL_COLUMNS = ("optimal_kl", "optimal_mean_variance", "optimal_posterior_variance", "eigenvalue_ratio")
+
 # The tables that metrics stand in together, in the order in which people read them.
 FAMILIES = {
     "evidence": "Evidence",
@@ -152,24 +156,22 @@ def dimensions(scores: Scores) -> dict[str, np.ndarray]:
 
     dimension: its index; kl: E KL(q(z_i|x)‖p(z_i)), which sum to the rate; collapse_epsilon: see `collapse_epsilons`;
     mean_variance: of the posterior mean over the images (ddof 0), which makes it active; posterior_variance: mean over the
-    images. optimal_…: of a linear VAE at its optimum, where that is known.
+    images. Of a linear VAE whose optimum is known, optimal_…: the same there; eigenvalue_ratio: λ_i / βσ².
     """
     kl = scores.kl.mean(axis=0)
     order = np.argsort(-kl, kind="stable")
-    columns = {
-        "dimension": order,
-        "kl": kl[order],
-        "collapse_epsilon": collapse_epsilons(scores.kl)[order],
-        "mean_variance": scores.mean.var(axis=0)[order],
-        "posterior_variance": scores.variance.mean(axis=0)[order],
-    }
+    found = (
+        np.arange(len(kl)),
+        kl,
+        collapse_epsilons(scores.kl),
+        scores.mean.var(axis=0),
+        scores.variance.mean(axis=0),
+    )
+    columns = {name: values[order] for name, values in zip(DIMENSION_COLUMNS, found, strict=True)}
     if scores.optimum is not None:
-        columns |= {
-            "optimal_kl": scores.optimum.kl,
-            "optimal_mean_variance": scores.optimum.mean_variance,
-            "optimal_posterior_variance": scores.optimum.posterior_variance,
-            "eigenvalue_ratio": scores.optimum.eigenvalues / (scores.kl_weight * scores.optimum.sigma**2),
-        }
+        ratio = scores.optimum.eigenvalues / (scores.kl_weight * scores.optimum.sigma**2)
+        optimal = (scores.optimum.kl, scores.optimum.mean_variance, scores.optimum.posterior_variance, ratio)
+        columns |= dict(zip(OPTIMAL_COLUMNS, optimal, strict=True))
     return columns
 
 
@@ -447,7 +449,6 @@ def ssim(scores: Scores) -> Estimate | None:
     family="optimum",
     label="optimal ELBO",
     unit="nats",
-    better="higher",
     per_likelihood=True,
     definition="ELBO of a linear VAE with Gaussian pixels at its optimum on the training images, in closed form.",
     reference="Tipping & Bishop 1999",
@@ -465,6 +466,21 @@ def optimal_elbo(scores: Scores) -> Estimate | None:
 )
 def optimal_active_units(scores: Scores) -> Estimate | None:
     return None if scores.optimum is None else Estimate(scores.optimum.n_active)
+
+
+@METRICS.register(
+    family="optimum",
+    label="gap to the optimum",
+    unit="nats",
+    better="lower",
+    definition="Optimal ELBO − ELBO of such a run; it compares what was trained only on the images that were trained on.",
+    reference="Lucas et al. 2019",
+)
+def optimum_gap(scores: Scores) -> Estimate | None:
+    if scores.optimum is None:
+        return None
+    gap = mean_over_images(scores.distortion + scores.rate)
+    return Estimate(scores.optimum.elbo + gap.value, gap.standard_error)
 
 
 def _bits_per_dim(scores: Scores, level_distortion: np.ndarray | None) -> Estimate | None:
