@@ -1,7 +1,7 @@
 """The aggregate posterior q(z) = 1/N Σ_n q(z|x_n), the mixture of all images' posteriors (Hoffman & Johnson 2016).
 
-The mixture is always that of all N images: that of a batch cannot tell more than ln (batch size) nats apart. It is evaluated
-in chunks of rows, in float64, so that memory grows with N and not with N².
+The mixture is always that of all N images: that of a batch cannot tell more than ln (batch size) nats apart. It is
+evaluated in chunks of rows, in float64, so that memory grows with N and not with N².
 """
 
 from __future__ import annotations

@@ -257,7 +257,7 @@ def effective_samples(scores: Scores) -> Estimate:
     label="bits/dim",
     unit="bits",
     better="lower",
-    definition="(rate − E log P(levels|z)) / (D ln 2), the levels' exact mass under the run's own likelihood, if it has one.",
+    definition="(rate − E log P(levels|z)) / (D ln 2), exact over levels under the run's own likelihood, if it has a mass.",
     reference="Theis et al. 2016",
 )
 def bits_per_dim(scores: Scores) -> Estimate:
@@ -269,7 +269,7 @@ def bits_per_dim(scores: Scores) -> Estimate:
     label="common bits/dim",
     unit="bits",
     better="lower",
-    definition="The same under one for all: a discretised Gaussian around the decoder's mean, σ fitted on validation images.",
+    definition="The same under one for all: a discretised Gaussian around the decoder's mean, σ fitted on validation data.",
     reference="Theis et al. 2016",
 )
 def common_bits_per_dim(scores: Scores) -> Estimate:
