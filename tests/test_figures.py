@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -9,26 +10,34 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 from vaebench import tables
-from vaebench.figures import FIGURES, Figures, draw_all
-from vaebench.metrics import METRICS
-from vaebench.plotting import Source, styled
+from vaebench.figures import FIGURES, draw_all
+from vaebench.metrics import ACTIVE_VARIANCE, COLLAPSE_EPSILON, DIMENSION_COLUMNS, METRICS, OPTIMAL_COLUMNS
+from vaebench.plotting import Figures, Source, styled
 from vaebench.specification import load
-from vaebench.store import Results, replacing, write_json
+from vaebench.store import Results, replacing, write_json, write_text
 
 HEAD = "{title: made up, dataset: digits, baseline: a, defaults: {epochs: 6}, "
 MEASURES = "a: {likelihood: bernoulli}, b: {likelihood: gaussian}, c: {likelihood: bernoulli, binarisation: dynamic}"
 LONG = [f"a-variant-with-a-rather-long-name-{i}: {{kl: {{schedule: constant, weight: {i}}}}}" for i in range(2, 15)]
+LINEAR = (
+    "{title: made up, dataset: digits, baseline: a, defaults: {epochs: 6}, seeds: 2, grid: {latent_size: [2, 8]}, "
+    "evaluation: {split: train}, variants: {a: {network: linear, likelihood: gaussian}, b: {likelihood: gaussian}, "
+    "c: {network: linear, likelihood: gaussian-learned}}}"
+)
 EXPERIMENTS = {
     "one run": HEAD + "seeds: 1, variants: {a: {}}}",
     "variants with latent sizes": HEAD + "seeds: 2, variants: {a: {latent_size: 3}, b: {latent_size: 9}}}",
     "two grid keys": f"{HEAD} seeds: 2, grid: {{learning_rate: [0.1, 0.01], latent_size: [2, 32]}}, "
     f"variants: {{{MEASURES}}}}}",
     "long names": f"{HEAD} seeds: 2, variants: {{a: {{}}, {', '.join(LONG)}}}}}",
+    "binary data": HEAD.replace("digits", "binarized-mnist") + "seeds: 1, variants: {a: {}, b: {latent_size: 2}}}",
+    "linear": LINEAR,
 }
 # Runs that diverge, as VARIANT-sSEED.
-DIVERGED = {"two grid keys": ("a-s0", "b-s0", "b-s1"), "one run": ("a-s0",)}
+DIVERGED = {"two grid keys": ("a-s0", "b-s0", "b-s1"), "one run": ("a-s0",), "linear": ("a-s1",)}
 
 
 def make_tables(folder: Path, text: str, diverged: tuple[str, ...] = ()) -> Source:
@@ -44,20 +53,52 @@ def make_tables(folder: Path, text: str, diverged: tuple[str, ...] = ()) -> Sour
             _save_run(results.experiment(experiment.name).run(run.run_id), run, is_diverged, rng)
             history.append(_history(run, 2 if is_diverged else run.epochs, rng))
             if not is_diverged:
-                kl = np.sort(rng.exponential(1, run.latent_size) * rng.integers(0, 2, run.latent_size))[::-1]
-                scores = {"rate": kl.sum(), "distortion": rng.normal(22, 1), "active_units": (kl > 0).sum()}
-                scores["elbo"] = -scores["rate"] - scores["distortion"]
-                metrics += [(run.run_id, name, scores.get(name, 0.0), 0.1) for name in METRICS]
-                spectrum += [(run.run_id, rank, value) for rank, value in enumerate(kl, start=1)]
+                spectrum.append(_spectrum(run, rng))
+                metrics += [(run.run_id, name, value, 0.1) for name, value in _scores(run, spectrum[-1].kl, rng).items()]
         files = results.experiment(experiment.name).cohort(cohort.name)
         files.path.mkdir(parents=True)
         pd.concat(history).to_parquet(files.history)
         columns = {"run_id": str, "metric": str, "value": float, "standard_error": float}
         pd.DataFrame(metrics, columns=list(columns)).astype(columns).to_parquet(files.metrics)
-        columns = {"run_id": str, "rank": int, "kl": float}
-        pd.DataFrame(spectrum, columns=list(columns)).astype(columns).to_parquet(files.spectrum)
+        pd.concat(spectrum or [_spectrum(run, rng)[:0]]).to_parquet(files.spectrum)
     tables.aggregate(experiment, results)
     return Source(experiment, results.experiment(experiment.name), tables.load(results.experiment(experiment.name)))
+
+
+def _scores(run, kl, rng) -> dict[str, float]:
+    """A value for every metric that applies to the run."""
+    scores = dict.fromkeys(METRICS, 0.0) | {"rate": kl.sum(), "active_units": (kl > 0).sum()}
+    scores["distortion"] = rng.normal(22, 1)
+    scores["elbo"] = -scores["rate"] - scores["distortion"]
+    shares = {"mutual_information": 0.7, "total_correlation": 0.32, "dimension_kl": rng.choice([-0.02, 0.1])}
+    scores |= {name: share * kl.sum() for name, share in shares.items()}
+    scores |= {name: rng.normal(1.5, 0.2) for name in ("bits_per_dim", "common_bits_per_dim")}
+    missing = set() if run.network.kind == "linear" else {name for name in METRICS if METRICS[name].family == "optimum"}
+    missing |= set() if run.is_normalised else {"bits_per_dim"}
+    missing |= {"common_bits_per_dim", "common_sigma"} if run.n_levels == 2 else set()
+    return {name: value for name, value in scores.items() if name not in missing}
+
+
+def _spectrum(run, rng) -> pd.DataFrame:
+    """Every other dimension is collapsed; of a linear VAE, the optimum is near, and for some of these at the boundary."""
+    kl = np.sort(rng.exponential(1, run.latent_size) * rng.integers(0, 2, run.latent_size))[::-1]
+    noise = rng.uniform(0.9, 1.1, (4, run.latent_size))
+    columns = {
+        "dimension": rng.permutation(run.latent_size),
+        "kl": kl,
+        "collapse_epsilon": 2 * kl * noise[0],
+        "mean_variance": np.where(kl > 0, 1 - np.exp(-2 * kl), 1e-3 * noise[0]),
+        "posterior_variance": np.exp(-2 * kl),
+        "optimal_kl": kl * noise[1],
+        "optimal_mean_variance": 1 - np.exp(-2 * kl * noise[1]),
+        "optimal_posterior_variance": np.exp(-2 * kl * noise[1]),
+        "eigenvalue_ratio": np.where(kl > 0, np.exp(2 * kl * noise[1]), 1 - rng.uniform(0, 0.04, run.latent_size)),
+    }
+    assert tuple(columns) == DIMENSION_COLUMNS + OPTIMAL_COLUMNS
+    spectrum = pd.DataFrame(columns).assign(run_id=run.run_id, rank=range(1, run.latent_size + 1))
+    if run.network.kind != "linear":
+        spectrum[list(OPTIMAL_COLUMNS)] = np.nan
+    return spectrum
 
 
 def _save_run(folder, run, is_diverged, rng):
@@ -133,10 +174,11 @@ def test_a_name_is_taken_once():
         registry.register(title="t", caption="c.")(draw)
 
 
-def test_draw_all_writes_every_format_and_the_same_bytes_again(tmp_path):
+def test_draw_all_writes_every_format_of_what_applies_and_the_same_bytes_again(tmp_path):
     source = make_tables(tmp_path, EXPERIMENTS["one run"])
     starts = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
-    names = {f"{name}.{suffix}" for name in FIGURES for suffix in starts}
+    names = {f"{name}.{suffix}" for name in set(FIGURES) - {"linear-optimum"} for suffix in starts}
+    write_text(source.folder.figure("linear-optimum", "png"), "left from when a variant was linear")
     drawn = []
     for _ in range(2):
         draw_all(source.experiment, Results(source.folder.path.parent))
@@ -148,17 +190,28 @@ def test_draw_all_writes_every_format_and_the_same_bytes_again(tmp_path):
         assert content == drawn[1][name], f"{name} is not the same when drawn again"
 
 
+def test_binary_data_have_no_bits_of_grey_levels_and_only_linear_variants_an_optimum(tmp_path):
+    names = {"binary data": {"bits-per-dimension", "linear-optimum"}, "linear": set()}
+    for name, missing in names.items():
+        (tmp_path / name).mkdir()
+        source = make_tables(tmp_path / name, EXPERIMENTS[name])
+        assert FIGURES.applicable(source.tables) == [figure for figure in FIGURES if figure not in missing]
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_figure_fits_its_page_for_any_experiment(name, tmp_path):
     source = make_tables(tmp_path, EXPERIMENTS[name], DIVERGED.get(name, ()))
-    for figure in FIGURES.values():
-        drawing = figure.draw(source)
+    for figure in FIGURES.applicable(source.tables):
+        drawing = draw(source, figure)
         drawing.draw_without_rendering()
         page, drawn = drawing.bbox_inches, drawing.get_tightbbox()
-        assert drawn.x0 > -0.01, f"{figure.name}: cut on the left"
-        assert drawn.y0 > -0.01, f"{figure.name}: cut at the bottom"
-        assert drawn.x1 < page.x1 + 0.01, f"{figure.name}: cut on the right"
-        assert drawn.y1 < page.y1 + 0.01, f"{figure.name}: cut at the top"
+        assert drawn.x0 > -0.01, f"{figure}: cut on the left"
+        assert drawn.y0 > -0.01, f"{figure}: cut at the bottom"
+        assert drawn.x1 < page.x1 + 0.01, f"{figure}: cut on the right"
+        assert drawn.y1 < page.y1 + 0.01, f"{figure}: cut at the top"
+        assert all(text.get_fontsize() >= 7 for text in drawing.findobj(Text)), f"{figure}: too small to read"
+        for legend, ax in itertools.product(drawing.legends, drawing.axes):
+            assert not legend.get_window_extent().padded(-2).overlaps(ax.get_tightbbox()), f"{figure}: legend on a panel"
 
 
 def test_elbo_shows_each_measure_apart_with_its_seeds_means_and_intervals(source):
@@ -217,6 +270,78 @@ def test_active_units_shows_seeds_and_means_beside_the_latent_size(source):
         assert [round(place) for place in x] == [0, 1]
     for (_, y), variant in zip(lines(ax)[::2], "abc", strict=True):
         np.testing.assert_array_equal(y, where(source.tables.runs, variant=variant).active_units)
+
+
+def test_bits_per_dimension_shows_each_likelihood_where_it_has_a_number(source):
+    axes = draw(source, "bits-per-dimension").axes
+    shown = {"Common likelihood": "ab", "Own likelihood": "b", "Own likelihood, dynamic binarisation": "c"}
+    assert [ax.get_title("left") for ax in axes] == list(shown)
+    metrics = ("common_bits_per_dim", "bits_per_dim", "bits_per_dim")
+    for ax, metric, variants in zip(axes, metrics, shown.values(), strict=True):
+        assert [label.get_text() for label in ax.get_yticklabels()] == [
+            text for variant in variants for text in (f"{variant}   2", "   5")
+        ]
+        summary = source.tables.summary[source.tables.summary.variant.isin(list(variants))]
+        assert [x for x, _ in lines(ax)[2::3]] == [[mean] for mean in summary[metric]]
+
+
+def test_collapse_curves_pass_through_the_counts_of_the_metrics(source):
+    runs = source.tables.runs[["run_id", "variant", "latent_size"]]
+    spectrum = source.tables.spectrum.merge(runs, on="run_id")
+    is_collapsed, is_active = spectrum.collapse_epsilon < COLLAPSE_EPSILON, spectrum.mean_variance > ACTIVE_VARIANCE
+    counts = spectrum.assign(share=is_collapsed, count=is_active).groupby(["latent_size", "variant", "run_id"])
+    share, count = (
+        counts[name].agg(how).groupby(level=[0, 1]).mean() for name, how in (("share", "mean"), ("count", "sum"))
+    )
+    axes = np.reshape(draw(source, "collapse-curves").axes, (2, 2))
+    for panels, mark, expected in zip(axes, (COLLAPSE_EPSILON, ACTIVE_VARIANCE), (share, count), strict=True):
+        for ax, latent_size in zip(panels, (2, 5), strict=True):
+            *curves, line = lines(ax)
+            assert line[0] == [mark, mark]
+            at_mark = [dict(zip(x, y, strict=True))[mark] for x, y in curves]
+            assert len(at_mark) == 3
+            assert sorted(at_mark) == pytest.approx(sorted(expected[latent_size]))
+
+
+def test_collapse_curves_step_at_the_values_of_the_dimensions(tmp_path):
+    source = make_tables(tmp_path, HEAD + "seeds: 1, variants: {a: {latent_size: 4}}}")
+    source.tables.spectrum["collapse_epsilon"] = [20.0, 1.0, 0.01, 0.0]
+    source.tables.spectrum["mean_variance"] = [0.9, 0.1, 0.1, 1e-5]
+    above, below = (dict(zip(*lines(ax)[0], strict=True)) for ax in draw(source, "collapse-curves").axes)
+    assert [above[epsilon] for epsilon in (1e-4, 0.01, 0.1, 1.0, 10.0)] == [0.25, 0.25, 0.5, 0.5, 0.75]
+    assert [below[variance] for variance in (1e-4, 0.01, 0.1, 1.0)] == [3, 3, 1, 0]
+
+
+def test_information_stacks_the_parts_of_the_rate_up_to_a_ceiling(source):
+    [ax] = draw(source, "information").axes
+    left = np.zeros(6)
+    for bars, part in zip(ax.containers, ("mutual_information", "total_correlation", "dimension_kl"), strict=True):
+        np.testing.assert_allclose([bar.get_x() for bar in bars], left)
+        left += source.tables.summary[part].clip(lower=0)
+        np.testing.assert_allclose([bar.get_x() + bar.get_width() for bar in bars], left)
+    assert (source.tables.summary.dimension_kl < 0).any()
+    assert lines(ax) == [([np.log(360)] * 2, [0, 1])]
+
+
+def test_linear_optimum_shows_every_dimension_hollow_at_the_boundary(tmp_path):
+    source = make_tables(tmp_path, EXPERIMENTS["linear"], DIVERGED["linear"])
+    spectrum = source.tables.spectrum.dropna()
+    is_open = spectrum.eigenvalue_ratio.between(0.98, 1.02)
+    assert is_open.any()
+    drawing = draw(source, "linear-optimum")
+    for ax, name in zip(drawing.axes, ("kl", "posterior_variance"), strict=True):
+        filled = [len(points.get_facecolor()) > 0 for points in ax.collections]
+        for dimensions, face in ((spectrum[~is_open], True), (spectrum[is_open], False)):
+            drawn = [
+                points.get_offsets() for points, is_filled in zip(ax.collections, filled, strict=True) if is_filled == face
+            ]
+            expected = dimensions[[f"optimal_{name}", name]].to_numpy()
+            np.testing.assert_array_equal(sorted(map(tuple, np.concatenate(drawn))), sorted(map(tuple, expected)))
+        [(x, y)] = lines(ax)
+        assert x == y == list(ax.get_xlim()) == list(ax.get_ylim())
+    [legend] = drawing.legends
+    labels = ["a (2 of 4 diverged)", "c", "within 2 % of βσ²", "equal"]
+    assert [text.get_text() for text in legend.get_texts()] == labels
 
 
 def test_training_curves_show_the_validation_elbo_by_epochs_done(source):

@@ -76,7 +76,7 @@ def evaluate(
     for lane, run in enumerate(runs):
         fields = {name: values[lane].cpu().numpy() for name, values in by_image.items()}
         sigma = None if sigmas is None else sigmas[lane]
-        scores = _scores(run, x.cpu().numpy(), fields, sigma, _linear_optimum(run, images))
+        scores = _scores(run, fields, sigma, _linear_optimum(run, images))
         evaluated.append(Evaluated(run, scores, pictures[lane]))
     return evaluated
 
@@ -151,10 +151,11 @@ class _Cohort:
             "mean": posterior.mean,
             "log_variance": posterior.log_variance,
             "z": exact.sample(noise[:, 0]),
-            "reconstruction": self.stack.map(_reconstruct, {}, shared={"x": x}),
         }
+        reconstructions = self.stack.map(_reconstruct, {}, shared={"x": x})
         by_lane = [
             self._score_levels(parameters, x, None if sigmas is None else sigmas[lane])
+            | self._score_reconstruction(reconstructions[lane], x)
             for lane, parameters in enumerate(first.parameters)
         ]
         return scores | {name: torch.stack([lane[name] for lane in by_lane]) for name in by_lane[0]}
@@ -180,6 +181,16 @@ class _Cohort:
             scores["share_at_bound"] = at_bound.double().mean(-1).expand(parameters.shape[:2]).mean(0)
         return scores
 
+    def _score_reconstruction(self, reconstruction: Tensor, x: Tensor) -> dict[str, Tensor]:
+        """How close one lane's mean images at the posterior mean of z come: two [B, D] -> name -> [B]."""
+        pair = x.cpu().numpy(), reconstruction.cpu().numpy()
+        scores = {
+            "squared_error": image_quality.squared_errors(*pair),
+            "psnr": image_quality.psnr(*pair),
+            "ssim": image_quality.ssim(*pair, self.runs[0].dataset.image_shape),
+        }
+        return {name: torch.from_numpy(values) for name, values in scores.items() if values is not None}
+
     def _permuted_distortion(self, x: Tensor, z: Tensor) -> Tensor:
         """-log p(x_n|z) at the z [L, N, Z] of another image each: [L, N]; for a single image, at its own."""
         others = torch.stack([z[lane][_derangement(run.seed, len(x))] for lane, run in enumerate(self.runs)])
@@ -202,12 +213,9 @@ class _Cohort:
         ]
 
 
-def _scores(
-    run: Run, x: np.ndarray, fields: dict[str, np.ndarray], sigma: float | None, optimum: LinearOptimum | None
-) -> Scores:
+def _scores(run: Run, fields: dict[str, np.ndarray], sigma: float | None, optimum: LinearOptimum | None) -> Scores:
     """One run's scores from what is known image by image, and from all its posteriors together."""
-    reconstruction, z = fields.pop("reconstruction"), fields.pop("z").astype(float)
-    log_variance = fields.pop("log_variance")
+    z, log_variance = fields.pop("z").astype(float), fields.pop("log_variance")
     log_ratio, correlation = _information(z, fields["mean"], log_variance)
     overall = {name: float(fields.pop(name).mean()) for name in ("decoder_variance", "share_at_bound") if name in fields}
     return Scores(
@@ -217,10 +225,7 @@ def _scores(
         variance=np.exp(log_variance),
         log_ratio=log_ratio,
         correlation=correlation,
-        squared_error=image_quality.squared_errors(x, reconstruction),
-        psnr=image_quality.psnr(x, reconstruction),
-        ssim=image_quality.ssim(x, reconstruction, run.dataset.image_shape),
-        n_pixels=x.shape[1],
+        n_pixels=run.dataset.n_pixels,
         kl_weight=run.kl(1.0),
         common_sigma=sigma,
         optimum=optimum,

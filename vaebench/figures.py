@@ -1,6 +1,7 @@
 """Figures: pictures of an experiment's tables, for the report and for papers.
 
 A figure is registered once, with its title and its caption; the workflow, the report and the tests read them from here.
+Not every figure applies to every experiment: a file is drawn for each of `FIGURES.applicable(tables)`, and for no other.
 Figures compute no science: they show the numbers of the tables, and reduce over seeds at most. A variant has the same
 colour, marker and dash everywhere, so that it also reads without colour. Runs whose log-likelihoods are in different units
 share no axis for them. Diverged runs have no numbers to show; legends and row labels count them.
@@ -13,20 +14,21 @@ from __future__ import annotations
 import itertools
 import math
 import textwrap
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vaebench.latent_figures import LATENT_FIGURES
 from vaebench.plotting import (
     GREY,
+    Figures,
     Source,
     add_legend,
     bands,
     count_diverged,
-    dot_plots,
+    dot_plot,
     legend_entry,
+    row_panels,
     say_what_is_left_out,
     styled,
     subplots,
@@ -45,54 +47,26 @@ if TYPE_CHECKING:
 
 # Formats, and what keeps dates and versions out of them: the same tables give the same bytes.
 METADATA = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
-KL_FLOOR = 1e-4
 # More epochs than this cannot be told apart in a panel.
 MOST_EPOCHS = 250
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure of the report. caption: plain text, what is shown and how to read it."""
-
-    name: str
-    title: str
-    caption: str
-    draw: Callable[[Source], Drawing]
-
-
-class Figures(dict[str, Figure]):
-    """Figures by name."""
-
-    @property
-    def functions(self) -> frozenset[str]:
-        """The names of the functions that draw them."""
-        return frozenset(figure.draw.__name__ for figure in self.values())
-
-    def register(self, title: str, caption: str) -> Callable[[Callable[[Source], Drawing]], Figure]:
-        """Decorator: the function becomes the figure of its own name, with hyphens. Raises ValueError for a name taken."""
-
-        def register(draw: Callable[[Source], Drawing]) -> Figure:
-            name = draw.__name__.replace("_", "-")
-            if name in self:
-                raise ValueError(f"two figures are called {name!r}")
-            self[name] = Figure(name, title, caption, draw)
-            return self[name]
-
-        return register
 
 
 FIGURES = Figures()
 
 
 def draw_all(experiment: Experiment, results: Results) -> None:
-    """Draw every figure from the experiment's tables, in every format. The same tables give the same bytes."""
+    """Draw every figure that applies from the experiment's tables, in every format. The same tables give the same bytes."""
     from vaebench import tables
 
     folder = results.experiment(experiment.name)
     source = Source(experiment, folder, tables.load(folder))
     with styled():
-        for name, figure in FIGURES.items():
-            drawing = figure.draw(source)
+        applicable = FIGURES.applicable(source.tables)
+        for name in FIGURES.keys() - applicable:
+            for suffix in METADATA:
+                folder.figure(name, suffix).unlink(missing_ok=True)
+        for name in applicable:
+            drawing = FIGURES[name].draw(source)
             # Laid out once; otherwise every format would do it again.
             drawing.draw_without_rendering()
             drawing.set_layout_engine(None)
@@ -104,26 +78,51 @@ def draw_all(experiment: Experiment, results: Results) -> None:
 @FIGURES.register(
     title="ELBO by variant",
     caption=(
-        "Test ELBO in nats per image at KL weight 1, whatever weight was trained with; further right is better. Small "
-        "points are training seeds, large markers their means, bars 95 % intervals over seeds (for three seeds or more). "
-        "Panels differ in unit or data and cannot be compared with each other."
+        "ELBO of the scored images in nats per image, at KL weight 1, whatever weight was trained with; further right is "
+        "better. Small points are training seeds, large markers their means, bars 95 % intervals over seeds (for three "
+        "seeds or more). Panels differ in unit or data and cannot be compared with each other."
     ),
 )
 def elbo(source: Source) -> Drawing:
     panels = dict(list(source.runs.groupby("scale", sort=False)))
-    drawing, axes = dot_plots(source, "elbo", list(panels.values()))
-    for ax, scale in zip(axes, panels, strict=True):
-        ax.set(title=scale, xlabel="test ELBO [nats per image], higher is better")
+    drawing, axes = row_panels(source, list(panels.values()))
+    for ax, (scale, runs) in zip(axes, panels.items(), strict=True):
+        dot_plot(ax, source, runs, "elbo")
+        ax.set(title=scale, xlabel=f"{source.experiment.evaluation.split} ELBO [nats per image], higher is better")
+    return drawing
+
+
+@FIGURES.register(
+    title="Bits per dimension",
+    caption=(
+        "Rate plus the exact code length of the scored images' grey levels, in bits per pixel, at KL weight 1; further "
+        "left is better. Common: one likelihood for all, a discretised Gaussian around the decoder's mean, its σ fitted to "
+        "validation images; own: the likelihood trained with, for variants whose likelihood gives grey levels a "
+        "probability. Small points are training seeds, large markers their means, bars 95 % intervals over seeds (for "
+        "three seeds or more)."
+    ),
+    applies=lambda tables: tables.runs.common_bits_per_dim.notna().any(),
+)
+def bits_per_dimension(source: Source) -> Drawing:
+    panels = [("Common likelihood", "common_bits_per_dim", _having(source.runs, "common_bits_per_dim"))]
+    # Grey levels and what was made binary are different data.
+    for binarisation, runs in _having(source.runs, "bits_per_dim").groupby("binarisation", sort=False):
+        data = "" if binarisation == "none" else f", {binarisation} binarisation"
+        panels.append((f"Own likelihood{data}", "bits_per_dim", runs))
+    drawing, axes = row_panels(source, [runs for *_, runs in panels])
+    for ax, (title, metric, runs) in zip(axes, panels, strict=True):
+        dot_plot(ax, source, runs, metric)
+        ax.set(title=title, xlabel="bits per dimension, lower is better")
     return drawing
 
 
 @FIGURES.register(
     title="Rate–distortion plane",
     caption=(
-        "Test distortion D against rate R, both in nats per image; every training seed is a point, larger for a larger "
-        "latent size. Along a grey line the ELBO −(D + R), written on it, is the same: it is better towards the lower "
-        "left, and moving down along a line buys reconstruction with rate. Panels differ in unit or data and cannot be "
-        "compared."
+        "Distortion D of the scored images against their rate R, both in nats per image; every training seed is a point, "
+        "larger for a larger latent size. Along a grey line the ELBO −(D + R), written on it, is the same: it is better "
+        "towards the lower left, and moving down along a line buys reconstruction with rate. Panels differ in unit or data "
+        "and cannot be compared."
     ),
 )
 def rate_distortion(source: Source) -> Drawing:
@@ -144,54 +143,6 @@ def rate_distortion(source: Source) -> Drawing:
             legend_entry(str(size), marker="o", color=GREY, markersize=math.sqrt(areas[size])) for size in latent_sizes
         ]
         drawing.legend(handles=sizes, loc="outside right upper", title="latent size")
-    return drawing
-
-
-@FIGURES.register(
-    title="KL by latent dimension",
-    caption=(
-        "KL(q(z|x) ‖ p(z)) of each latent dimension on the test images, in nats, largest first, on a logarithmic scale: "
-        "lines are means over seeds, bands reach from the smallest to the largest seed. Where a line drops to hundredths "
-        "or below, the dimensions are collapsed and say nothing about the image; what is below 0.0001 lies on the lower "
-        "edge."
-    ),
-)
-def kl_spectrum(source: Source) -> Drawing:
-    points = source.chosen_points(4)
-    spectrum = source.tables.spectrum.merge(source.trained[["run_id", "variant", "point"]], on="run_id")
-    drawing, axes = subplots(1, len(points), max(5, 2.7 * len(points)), 3.2, sharey=True)
-    for ax, point in zip(axes.flat, points, strict=True):
-        shown = spectrum[spectrum.point == point]
-        bands(ax, source, shown, "rank", "kl", n_marked=12, floor=KL_FLOOR)
-        ax.set(title=source.describe(point).replace(", ", "\n"), xlabel="latent dimension, largest KL first", yscale="log")
-        ax.set(ylim=(0.8 * KL_FLOOR, None), xlim=(0.4, 1.02 * shown["rank"].max() + 0.4) if len(shown) else None)
-        whole_numbers(ax.xaxis)
-        # Plain numbers, and no minor ticks, are drawn several times faster.
-        ax.yaxis.set_major_formatter("{x:g}")
-        ax.minorticks_off()
-    axes[0, 0].set_ylabel("KL [nats]")
-    say_what_is_left_out(drawing, source, points)
-    add_legend(drawing, source.handles())
-    return drawing
-
-
-@FIGURES.register(
-    title="Active units",
-    caption=(
-        "Active units: latent dimensions whose posterior mean has a variance above 0.01 over the test images. Small "
-        "points are training seeds, large markers their means; coloured bars, if any, are 95 % intervals over seeds. "
-        "A grey bar is the ceiling, where every latent dimension is active."
-    ),
-)
-def active_units(source: Source) -> Drawing:
-    if source.experiment.grid_keys == ("latent_size",) and len(source.points) > 1:
-        return _active_units_by_latent_size(source)
-    drawing, [ax] = dot_plots(source, "active_units", [source.runs])
-    ceilings = source.runs.groupby(["variant", "point"], sort=False).latent_size.first()
-    rows = np.arange(len(ceilings))
-    ax.vlines(ceilings, rows - 0.4, rows + 0.4, color=GREY)
-    ax.set(xlabel="active units", xlim=(-0.03 * ceilings.max(), 1.05 * ceilings.max()))
-    whole_numbers(ax.xaxis)
     return drawing
 
 
@@ -234,7 +185,7 @@ def training_curves(source: Source) -> Drawing:
 @FIGURES.register(
     title="Reconstructions and samples",
     caption=(
-        "Left, test images and each variant's reconstructions of them: the mean image at the posterior mean of z. Right, "
+        "Left, scored images and each variant's reconstructions of them: the mean image at the posterior mean of z. Right, "
         "samples: the mean image at z drawn from the prior, with the same draws for variants of one latent size and seed. "
         "The first trained seed of each variant is shown; pixels are black at 0 and white at 1, values outside are "
         "clipped."
@@ -258,27 +209,10 @@ def reconstructions(source: Source) -> Drawing:
     return drawing
 
 
-def _active_units_by_latent_size(source: Source, width: float = 0.7) -> Drawing:
-    """Latent sizes at equal distances, with the variants side by side, as equal counts would hide each other."""
-    drawing, [[ax]] = subplots(1, 1, 6.5, 3.4)
-    latent_sizes = sorted(source.runs.latent_size.unique())
-    places = np.arange(len(latent_sizes))
-    ax.hlines(latent_sizes, places - width / 2, places + width / 2, color=GREY, zorder=1)
-    offsets = np.linspace(-width / 2, width / 2, len(source.looks) + 2)[1:-1]
-    for offset, (variant, look) in zip(offsets, source.looks.items(), strict=True):
-        group = source.runs[source.runs.variant == variant]
-        x = np.searchsorted(latent_sizes, group.latent_size) + offset
-        ax.plot(x, group.active_units, "o", color=look["color"], markersize=3, alpha=0.4, markeredgewidth=0)
-        means = group.assign(x=x).drop_duplicates("x").sort_values("x")
-        ax.plot(means.x, means.active_units_mean, **look)
-    ticks = [0, *(2**power for power in range(math.ceil(math.log2(latent_sizes[-1])) + 1))]
-    ax.set(xlabel="latent size", ylabel="active units")
-    ax.set_xticks(places, latent_sizes)
-    ax.set_yscale("symlog", base=2, linthresh=1, linscale=0.5)
-    ax.set_yticks(ticks, ticks)
-    ax.set_ylim(-0.4, 1.3 * latent_sizes[-1])
-    add_legend(drawing, [*source.handles(), legend_entry("ceiling", color=GREY, linestyle="-")])
-    return drawing
+def _having(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The runs without those variants and grid points that trained and have no such number."""
+    lacking = (runs.status == "trained") & runs[metric].isna()
+    return runs[~lacking.groupby([runs.variant, runs.point]).transform("any")]
 
 
 def _iso_elbo_lines(ax: Axes, runs: pd.DataFrame) -> None:
@@ -347,3 +281,7 @@ def _strip(pictures: np.ndarray | None, shape: tuple[int, int], n: int = 10) -> 
     if pictures is not None:
         cells[: len(pictures), : shape[0], : shape[1]] = pictures[:n].reshape(-1, *shape).clip(0, 1)
     return np.hstack(list(cells))
+
+
+for latent_figure in LATENT_FIGURES.values():
+    FIGURES.add(latent_figure)

@@ -14,12 +14,27 @@ from typing import Any
 
 import pandas as pd
 
-from vaebench.metrics import METRICS, Metric
+from vaebench.linear_optimum import BOUNDARY
+from vaebench.metrics import COLLAPSE_DELTA, COLLAPSE_EPSILON, METRICS, Metric
 from vaebench.statistics import CONFIDENCE, FEWEST_SEEDS, SIGNIFICANCE
-from vaebench.tables import SAME_MEASURE, format_number
+from vaebench.tables import (
+    GAP_TOLERANCE,
+    KL_SHARE_TOLERANCE,
+    KL_TOLERANCE,
+    SAME_MEASURE,
+    decimals_for,
+    format_number,
+)
 
-# Mean active units below which a posterior is said to have collapsed.
-COLLAPSED = 0.5
+# When a dimension has collapsed, and when a run has reached its optimum.
+IS_COLLAPSED = f"a KL below {COLLAPSE_EPSILON:g} nats for {100 * (1 - COLLAPSE_DELTA):g} % of the images"
+IS_REACHED = (
+    f"every dimension's KL within {100 * KL_SHARE_TOLERANCE:g} % or {KL_TOLERANCE:g} nats, the ELBO within "
+    f"{GAP_TOLERANCE:g} nats, active dimensions as predicted"
+)
+# Mutual information this near to its ceiling, in nats, is said to be at it; fewer effective samples are said to be few.
+NEAR_CEILING = 0.5
+FEW_SAMPLES = 10
 # More sentences of a kind nobody reads: then the extremes have to do.
 MOST_SENTENCES = 4
 # What differences of metrics are called, one and many, the unwelcome first where a metric has a direction.
@@ -34,6 +49,14 @@ MEASURES = {
 }
 
 Row = Mapping[Hashable, Any]
+
+
+def answer(summary: pd.DataFrame, comparisons: pd.DataFrame, keys: Sequence[str], metric: Metric) -> list[str]:
+    """What the tables say by the one metric that a question is answered by."""
+    if summary[metric.name].notna().any():
+        return [*best(summary, keys, metric), *differences(comparisons, keys, metric)]
+    why = "it applies to none of the runs" if summary.n.any() else "no run was trained to the end"
+    return [f"There is no {metric.label} to answer by: {why}."]
 
 
 def differences(comparisons: pd.DataFrame, keys: Sequence[str], metric: Metric) -> list[str]:
@@ -81,8 +104,8 @@ def _largest(alike: list[Row], metric: Metric, way: str, ways: str) -> str:
         return f"no {way} is supported"
     row, *others = alike
     low, high = sorted((abs(row["low"]), abs(row["high"])))
-    # The decimals have to show that the interval excludes 0.
-    decimals = decimals_for(low)
+    # The decimals have to show that the interval excludes 0, and how wide it is.
+    decimals = decimals_for(low, abs(row["difference"]) / 10, (high - low) / 2)
     most = f", the largest of {len(alike)} supported {ways}" if others else ""
     return f"{_change(row, metric, decimals)} {over_seeds(low, high, row['n'], decimals)}{most}"
 
@@ -92,7 +115,7 @@ def _change(row: Row, metric: Metric, decimals: int) -> str:
     variant, baseline, rises = row["variant"], row["baseline"], row["difference"] > 0
     number = f"{abs(row['difference']):.{decimals}f}"
     amount = with_unit(number, metric)
-    if metric.better is None and metric.unit in COUNTED and metric.label.endswith("s"):
+    if metric.better is None and _is_count(metric):
         return f"{variant} has {number} {'more' if rises else 'fewer'} {metric.label} than {baseline}"
     if metric.better is None:
         return f"{variant} lies {amount} {'above' if rises else 'below'} {baseline} in {metric.label}"
@@ -104,21 +127,14 @@ def _change(row: Row, metric: Metric, decimals: int) -> str:
 def best(summary: pd.DataFrame, keys: Sequence[str], metric: Metric) -> list[str]:
     """Which row has the best mean, with its interval; of numbers in a likelihood's unit, a sentence for each measure.
 
-    It claims no difference to the next. Nothing is said of a metric without a direction, of a row alone, or where rows tie.
+    It claims no difference to the next. Of a row alone it gives the mean; of a metric without a direction, and where rows
+    tie, the lowest and the highest.
     """
-    if metric.better is None:
-        return []
     rows = summary.dropna(subset=metric.name)
     apart = [column for column in SAME_MEASURE if rows[column].nunique() > 1] if metric.per_likelihood else []
     groups = [group for _, group in rows.groupby(apart, sort=False)] if apart else [rows]
     place = varying(summary, keys)
-    sentences = []
-    for group in groups:
-        values = group[metric.name]
-        leaders = group[values == (values.max() if metric.better == "higher" else values.min())]
-        if len(group) > 1 and len(leaders) == 1:
-            sentences.append(_among(leaders.iloc[0], apart) + _best(leaders.iloc[0], place, metric))
-    return sentences
+    return [_among(group.iloc[0], apart) + _best(group, place, metric) for group in groups if len(group)]
 
 
 def _among(row: pd.Series, apart: Sequence[str]) -> str:
@@ -127,49 +143,119 @@ def _among(row: pd.Series, apart: Sequence[str]) -> str:
     return f"Among {numbers}{data}, " if apart else ""
 
 
-def _best(row: pd.Series, place: Sequence[str], metric: Metric) -> str:
-    low, high = row[f"{metric.name}_low"], row[f"{metric.name}_high"]
-    decimals = decimals_for(high - low)
-    mean = with_unit(format_number(row[metric.name], decimals), metric)
-    where = f" at {at(row, place)}" if place else ""
-    return f"{row.variant}{where} has the best mean {metric.label}, {mean} {over_seeds(low, high, row.n, decimals)}."
+def _best(rows: pd.DataFrame, place: Sequence[str], metric: Metric) -> str:
+    ascending = rows.sort_values(metric.name, kind="stable")
+    lowest, highest = ascending.iloc[0], ascending.iloc[-1]
+    leader = highest if metric.better == "higher" else lowest
+    label, start = f"mean {metric.label}", _named(leader, place)
+    if len(rows) == 1:
+        return f"{start} has a {label} of {_mean(leader, metric)}."
+    if lowest[metric.name] == highest[metric.name]:
+        return f"{len(rows)} rows of the summary have the same {label}, {_mean(leader, metric)}."
+    if metric.better is None or (rows[metric.name] == leader[metric.name]).sum() > 1:
+        highest_too = f"{_named(highest, place)} the highest, {_mean(highest, metric)}"
+        return f"{_named(lowest, place)} has the lowest {label}, {_mean(lowest, metric)}, and {highest_too}."
+    return f"{start} has the best {label}, {_mean(leader, metric)}."
+
+
+def _named(row: Any, place: Sequence[str]) -> str:
+    return f"{row.variant} at {at(row, place)}" if place else row.variant
+
+
+def _mean(row: pd.Series, metric: Metric) -> str:
+    mean, low, high = (row[f"{metric.name}{end}"] for end in ("", "_low", "_high"))
+    decimals = decimals_for(abs(mean) / 100, (high - low) / 2)
+    number = format_number(mean, decimals)
+    amount = number if _is_count(metric) else with_unit(number, metric)
+    return f"{amount} {over_seeds(low, high, row.n, decimals)}"
+
+
+def reached(linear: pd.DataFrame, keys: Sequence[str], split: str) -> list[str]:
+    """How many runs came to the optimum that is known of them, and which fell short; split: what was scored."""
+    if linear.empty:
+        return []
+    n, n_reached = int(linear.n.sum()), int(linear.n_reached.sum())
+    which = f"all {n} runs" if n_reached == n > 1 else f"{n_reached or 'none'} of {counted(n, 'run')}"
+    sentences = [f"Training reached the closed-form optimum in {which}: {IS_REACHED}."]
+    place = varying(linear, keys)
+    short = linear[linear.n_reached < linear.n].fillna({"kl_error": 0})
+    worst = short.sort_values("kl_error", ascending=False).head(MOST_SENTENCES)
+    if len(short):
+        others = f"; and runs of {counted(len(short) - len(worst), 'more row')}" if len(short) > len(worst) else ""
+        sentences.append(f"Short of it fell {'; '.join(_short_of(row, place) for row in worst.itertuples())}{others}.")
+    if n_open := int((linear.near_boundary > 0).sum()):
+        sentences.append(
+            f"In {n_open} of {counted(len(linear), 'row')} of that table an eigenvalue lies within {100 * BOUNDARY:g} % of "
+            "βσ²: whether its dimension is active is left open."
+        )
+    if split != "train":
+        sentences.append(f"That optimum is one of the training images, the scores are of the {split} split.")
+    return sentences
+
+
+def _short_of(row: Any, place: Sequence[str]) -> str:
+    active = f"{row.active_low:.0f}" + (f" to {row.active_high:.0f}" if row.active_high > row.active_low else "")
+    return (
+        f"{counted(row.n - row.n_reached, 'run')} of {_named(row, place)} (KL off by {row.kl_error:.3f} nats at most, mean "
+        f"gap {format_number(row.gap, 3)} nats, {active} dimensions active, {row.predicted_active:.0f} predicted)"
+    )
 
 
 def collapses(summary: pd.DataFrame, keys: Sequence[str], baseline: str) -> list[str]:
-    """Which posteriors have collapsed, beside what the baseline keeps there; or that none has."""
-    trained = summary[summary.active_units.notna()]
-    collapsed = trained[trained.active_units < COLLAPSED]
-    place = varying(summary, keys)
+    """Which posteriors have collapsed, all dimensions in all seeds, beside what the baseline keeps there; which in part."""
+    trained = summary[summary.collapsed_units.notna()]
     if trained.empty:
         return []
-    if collapsed.empty:
-        fewest = trained.loc[trained.active_units.idxmin()]
-        where = f" at {at(fewest, place)}" if place else ""
-        return [f"No posterior has collapsed: {fewest.variant}{where} has the fewest active units, {_active(fewest)}."]
+    if not trained.collapsed_units.any():
+        return [f"No latent dimension of any run has collapsed: none has {IS_COLLAPSED}."]
+    is_full = trained.collapsed_units == trained.latent_size
+    place = varying(summary, keys)
+    whole = _whole_collapses(trained, trained[is_full], keys, baseline, place)
+    return [*whole, *_partial_collapse(trained[~is_full & (trained.collapsed_units > 0)], len(trained), place)]
+
+
+def _whole_collapses(
+    trained: pd.DataFrame, collapsed: pd.DataFrame, keys: Sequence[str], baseline: str, place: Sequence[str]
+) -> list[str]:
     variants = collapsed.variant.unique()
+    if not len(variants):
+        return ["No posterior has collapsed in all its dimensions."]
     if len(variants) > MOST_SENTENCES:
-        return [f"The posteriors of {listed(variants)} have collapsed: fewer than {COLLAPSED} active units on average."]
+        return [f"The posteriors of {listed(variants)} have collapsed: in every seed all dimensions have {IS_COLLAPSED}."]
     return [_collapse(trained, collapsed[collapsed.variant == variant], keys, baseline, place) for variant in variants]
 
 
 def _collapse(
     trained: pd.DataFrame, collapsed: pd.DataFrame, keys: Sequence[str], baseline: str, place: Sequence[str]
 ) -> str:
-    """One variant's collapse, with the numbers where it had the most dimensions to lose."""
+    """One variant's collapse, and what the baseline keeps where there were the most dimensions to lose."""
     widest = collapsed.loc[collapsed.latent_size.idxmax()]
     where = f" at {_points(collapsed, place)}" if place else ""
     there = f"at {at(widest, place)} " if len(collapsed) > 1 else ""
-    sentence = f"The posterior of {widest.variant} has collapsed{where}: {there}it has {_active(widest)}"
+    sentence = f"The posterior of {widest.variant} has collapsed{where}: in every seed all dimensions have {IS_COLLAPSED}"
     same_point = (trained[list(keys[1:])] == widest[list(keys[1:])]).all(axis=1)
     for other in trained[same_point & (trained.variant == baseline)].itertuples():
-        if other.active_units >= COLLAPSED:
-            sentence += f"; {baseline} keeps {_active(other)}"
+        if other.collapsed_units < other.latent_size:
+            sentence += f"; {there}{baseline} keeps {_uncollapsed(other)}"
     return sentence + "."
 
 
-def _active(row: Any) -> str:
-    interval = over_seeds(row.active_units_low, row.active_units_high, row.n, decimals=1)
-    return f"{row.active_units:.1f} active units of {row.latent_size} {interval}"
+def _uncollapsed(row: Any) -> str:
+    size = row.latent_size
+    interval = over_seeds(size - row.collapsed_units_high, size - row.collapsed_units_low, row.n, decimals=1)
+    return f"{size - row.collapsed_units:.1f} of {counted(size, 'dimension')} {interval}"
+
+
+def _partial_collapse(partial: pd.DataFrame, n_rows: int, place: Sequence[str]) -> list[str]:
+    """How common it is, and where it goes furthest."""
+    if partial.empty:
+        return []
+    most = partial.loc[(partial.collapsed_units / partial.latent_size).idxmax()]
+    named = _named(most, place)
+    where = f"of {named}" if n_rows == 1 else f"in {len(partial)} of {n_rows} rows of the summary, most for {named}"
+    interval = over_seeds(most.collapsed_units_low, most.collapsed_units_high, most.n, decimals=1)
+    number = f"{most.collapsed_units:.1f} of {counted(most.latent_size, 'dimension')} {interval}"
+    return [f"Collapse is partial {where}: {number} have {IS_COLLAPSED}."]
 
 
 def not_compared(runs: pd.DataFrame, comparisons: pd.DataFrame, baseline: str) -> list[str]:
@@ -179,7 +265,7 @@ def not_compared(runs: pd.DataFrame, comparisons: pd.DataFrame, baseline: str) -
     variants: dict[str, list[str]] = {}
     for variant in apart.variant.unique():
         variants.setdefault(_reason(first[variant], first[baseline]), []).append(variant)
-    labels = listed(METRICS[name].label for name in apart.metric.unique())
+    labels = listed(METRICS[name].label for name in apart.metric.unique() if runs[name].notna().any())
     sentences = [
         f"{labels} of {listed(names)} are not compared with those of {baseline}: {reason}."
         for reason, names in variants.items()
@@ -200,12 +286,83 @@ def _reason(run: pd.Series, baseline: pd.Series) -> str:
 
 def unnormalised(runs: pd.DataFrame) -> list[str]:
     """Runs whose likelihood is no probability of their data."""
-    labels = listed(metric.label for metric in METRICS.values() if metric.per_likelihood)
+    trained = runs[(runs.measure == "not a density") & (runs.status == "trained")]
     return [
-        f"The {likelihood} likelihood on grey pixels is not a density: {labels} of {listed(group.variant.unique())} "
-        "are values of a loss, to be compared among themselves only. On binarised data they would be log-probabilities."
-        for likelihood, group in runs[runs.measure == "not a density"].groupby("likelihood", sort=False)
+        f"The {likelihood} likelihood on grey pixels is not a density: {_in_its_unit(group)} of "
+        f"{listed(group.variant.unique())} are values of a loss, to be compared among themselves only. On binarised data "
+        "they would be log-probabilities."
+        for likelihood, group in trained.groupby("likelihood", sort=False)
     ]
+
+
+def _in_its_unit(runs: pd.DataFrame) -> str:
+    """The metrics in the likelihood's unit that any of the runs has."""
+    metrics = (metric for metric in METRICS.values() if metric.per_likelihood)
+    return listed(metric.label for metric in metrics if runs[metric.name].notna().any())
+
+
+def effective_weights(runs: pd.DataFrame) -> list[str]:
+    """What variants with different σ have for βσ²: where that differs, so do their optima."""
+    known = runs.dropna(subset="effective_weight")
+    by_variant = known.groupby("variant", sort=False)
+    variants: dict[str, list[str]] = {}
+    for variant, weight in by_variant.effective_weight.agg(_span).items():
+        variants.setdefault(weight, []).append(variant)
+    if len(variants) < 2 or by_variant.sigma.agg(_span).nunique() < 2:
+        return []
+    each = "; ".join(f"{weight} for {listed(names)}" for weight, names in variants.items())
+    return [
+        f"β and σ² of Gaussian pixels act together, as the optimum depends on βσ² alone. It is {each}: these variants "
+        "differ by that weight as well as by their likelihood."
+    ]
+
+
+def _span(values: pd.Series) -> str:
+    """ "0.25", or "0.012 to 0.03"."""
+    return " to ".join(dict.fromkeys(f"{value:.2g}" for value in (values.min(), values.max())))
+
+
+def at_ceiling(runs: pd.DataFrame, n_images: int) -> list[str]:
+    """Runs whose mutual information is near the most that so many images can show."""
+    ceiling = math.log(n_images)
+    near = runs[runs.mutual_information > ceiling - NEAR_CEILING]
+    if near.empty:
+        return []
+    return [
+        f"In {_share(near, runs)} the mutual information lies within {NEAR_CEILING:g} nats of its ceiling, ln N = "
+        f"{ceiling:.2f} for N = {n_images:,} images: read it as “at least”, and marginal KL as “at most”."
+    ]
+
+
+def at_bound(runs: pd.DataFrame) -> list[str]:
+    """Variants some of whose learned spreads have come down to where they may go no further."""
+    shares = runs.groupby("variant", sort=False).share_at_bound.mean()
+    if not (shares > 0).any():
+        return []
+    each = listed(f"{100 * share:.2g} % of {variant}" for variant, share in shares[shares > 0].items())
+    return [
+        f"Of the learned σ or scales, {each} lie at their lower bound, as means over runs: likelihoods there depend on the "
+        "bound."
+    ]
+
+
+def few_samples(runs: pd.DataFrame, n_samples: int) -> list[str]:
+    """Runs whose importance weights rest on a few samples."""
+    few = runs[runs.effective_samples < FEW_SAMPLES]
+    if few.empty:
+        return []
+    return [
+        f"In {_share(few, runs)} fewer than {FEW_SAMPLES} of the K = {n_samples} samples an image are effective, "
+        f"{few.effective_samples.min():.1f} at the fewest: NLL may lie far above −log p(x) there."
+    ]
+
+
+def _share(some: pd.DataFrame, runs: pd.DataFrame) -> str:
+    """ "3 of 9 runs (of bce and mse)"."""
+    n_trained = int((runs.status == "trained").sum())
+    if len(some) == n_trained:
+        return f"all {n_trained} runs" if n_trained > 1 else "the only run"
+    return f"{len(some)} of {counted(n_trained, 'run')} (of {listed(some.variant.unique())})"
 
 
 def without_interval(summary: pd.DataFrame) -> list[str]:
@@ -268,9 +425,8 @@ def over_seeds(low: float, high: float, n: float, decimals: int) -> str:
     return f"({100 * CONFIDENCE:g} % interval {bounds}, {seeds})"
 
 
-def decimals_for(size: float) -> int:
-    """As many as it takes to show a number of this size, but two to six; two for 0 and NaN."""
-    return min(max(2, math.ceil(-math.log10(size))), 6) if size > 0 else 2
+def _is_count(metric: Metric) -> bool:
+    return metric.unit in COUNTED and metric.label.endswith("s")
 
 
 def with_unit(number: str, metric: Metric) -> str:

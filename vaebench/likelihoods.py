@@ -321,7 +321,7 @@ class DiscretisedLogistic(_Logistics):
 
     def components(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         mean, spread = parameters.unflatten(-1, (2, -1)).chunk(2, dim=-2)
-        return mean.new_zeros(1), mean, bounded_log_spread(spread, self.min_scale)
+        return mean.new_zeros(1, 1), mean, bounded_log_spread(spread, self.min_scale)
 
 
 @LIKELIHOODS.register

@@ -21,7 +21,7 @@ class LinearOptimum:
     """Latent dimensions in the order of their eigenvalues, inactive ones last; nats per image, float64."""
 
     sigma: float
-    eigenvalues: np.ndarray  # [Z], those that the dimensions can find
+    eigenvalues: np.ndarray  # [Z], those that the dimensions can find, 0 beyond D
     kl: np.ndarray  # [Z] ½ ln(λ_i / s), 0 where inactive
     mean_variance: np.ndarray  # [Z] Var(μ_i) = 1 - s / λ_i
     posterior_variance: np.ndarray  # [Z] s / λ_i, 1 where inactive
@@ -37,11 +37,14 @@ class LinearOptimum:
         return -(self.distortion + float(self.kl.sum()))
 
 
-def linear_optimum(covariance: np.ndarray, latent_size: int, weight: float, sigma: float | None) -> LinearOptimum:
-    """covariance: [D, D] of the pixels, ddof 0; weight: β; sigma: None where σ is learned, β then at most 1."""
+def linear_optimum(
+    covariance: np.ndarray, latent_size: int, weight: float, sigma: float | None, min_sigma: float = 0.0
+) -> LinearOptimum:
+    """covariance: [D, D] of the pixels, ddof 0; weight: β; sigma: None where σ is learned, β then at most 1, and σ bounded by
+    `min_sigma`; without that bound, there is no optimum where so many dimensions can take up all variance."""
     eigenvalues = np.linalg.eigvalsh(covariance)[::-1].clip(min=0)
-    found = eigenvalues[:latent_size]
-    sigma = _best_sigma(eigenvalues, latent_size, weight) if sigma is None else sigma
+    found = np.pad(eigenvalues, (0, latent_size))[:latent_size]
+    sigma = max(_best_sigma(eigenvalues, latent_size, weight), min_sigma) if sigma is None else sigma
     noise = weight * sigma**2
     ratio = np.maximum(found / noise, 1)
     is_active = ratio > 1
@@ -59,8 +62,13 @@ def linear_optimum(covariance: np.ndarray, latent_size: int, weight: float, sigm
 
 
 def _best_sigma(eigenvalues: np.ndarray, latent_size: int, weight: float) -> float:
-    """With q active axes, σ² = Σ_{i > q} λ_i / (D - βq): at β = 1 the mean of the discarded eigenvalues."""
-    for n_active in range(latent_size, -1, -1):
+    """With q active axes, σ² = Σ_{i > q} λ_i / (D - βq): at β = 1 the mean of the discarded eigenvalues.
+
+    The objective falls with σ² down to there and rises below it, so that a bound above it is the optimum itself.
+    """
+    # At β = 1 a D-th axis changes nothing: with it, the objective is the same for every σ² below λ_D.
+    most = min(latent_size, len(eigenvalues) - (weight == 1))
+    for n_active in range(most, -1, -1):
         variance = eigenvalues[n_active:].sum() / (len(eigenvalues) - weight * n_active)
         if n_active == 0 or eigenvalues[n_active - 1] > weight * variance:
             return math.sqrt(variance)

@@ -53,9 +53,9 @@ class Scores:
     permuted_distortion: np.ndarray  # [N] distortion at another image's z, minus that at its own
     squared_error: np.ndarray  # [N] mean over pixels, of the mean image at the posterior mean of z
     psnr: np.ndarray  # [N] of the same, in dB
-    ssim: np.ndarray | None  # [N] of the same; None for images smaller than its window
     n_pixels: int
     kl_weight: float  # at the end of training
+    ssim: np.ndarray | None = None  # [N] of the same; None for images smaller than its window
     level_distortion: np.ndarray | None = None  # [N] -log P(the image's levels|z) under the run's likelihood
     common_level_distortion: np.ndarray | None = None  # [N] the same under the common one
     common_sigma: float | None = None

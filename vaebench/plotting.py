@@ -1,4 +1,4 @@
-"""What figures have in common: their source, the looks of variants, the style, and panels that several of them draw.
+"""What figures have in common: their registry and source, the looks of variants, the style, and panels that several draw.
 
 matplotlib, seaborn and the tables are imported where they are used, so that captions can be read without.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,6 +36,49 @@ GREY = "0.45"
 
 
 @dataclass(frozen=True)
+class Figure:
+    """A figure of the report. caption: plain text, what is shown and how to read it; applies: whether the tables of an
+    experiment have what it shows."""
+
+    name: str
+    title: str
+    caption: str
+    draw: Callable[[Source], Drawing]
+    applies: Callable[[Tables], bool]
+
+
+class Figures(dict[str, Figure]):
+    """Figures by name, in the order in which people read them."""
+
+    @property
+    def functions(self) -> frozenset[str]:
+        """The names of the functions that draw them."""
+        return frozenset(figure.draw.__name__ for figure in self.values())
+
+    def applicable(self, tables: Tables) -> list[str]:
+        """The names of the figures that there are for an experiment with these tables."""
+        return [name for name, figure in self.items() if figure.applies(tables)]
+
+    def add(self, figure: Figure) -> None:
+        """Raises ValueError for a name taken."""
+        if figure.name in self:
+            raise ValueError(f"two figures are called {figure.name!r}")
+        self[figure.name] = figure
+
+    def register(
+        self, title: str, caption: str, applies: Callable[[Tables], bool] = lambda tables: True
+    ) -> Callable[[Callable[[Source], Drawing]], Figure]:
+        """Decorator: the function becomes the figure of its own name, with hyphens. Raises ValueError for a name taken."""
+
+        def register(draw: Callable[[Source], Drawing]) -> Figure:
+            figure = Figure(draw.__name__.replace("_", "-"), title, caption, draw, applies)
+            self.add(figure)
+            return figure
+
+        return register
+
+
+@dataclass(frozen=True)
 class Source:
     """What figures are drawn from: an experiment, its tables, and its folder for the pictures."""
 
@@ -60,6 +103,11 @@ class Source:
     @cached_property
     def trained(self) -> pd.DataFrame:
         return self.runs[self.runs.status == "trained"]
+
+    @cached_property
+    def spectrum(self) -> pd.DataFrame:
+        """The table of latent dimensions, with the variant and the point of each run."""
+        return self.tables.spectrum.merge(self.trained[["run_id", "variant", "point"]], on="run_id")
 
     @cached_property
     def points(self) -> list[dict[str, Any]]:
@@ -136,38 +184,43 @@ def subplots(n_rows: int, n_columns: int, width: float, height: float, **options
     return drawing, drawing.subplots(n_rows, n_columns, squeeze=False, **options)
 
 
-def dot_plots(source: Source, metric: str, panels: list[pd.DataFrame]) -> tuple[Drawing, np.ndarray]:
-    """A panel for each of these tables of runs, one below the other, with rows of equal height."""
-    n_rows = [runs.groupby(["variant", "point"]).ngroups for runs in panels]
+def row_panels(source: Source, tables: list[pd.DataFrame]) -> tuple[Drawing, np.ndarray]:
+    """A panel for each of these tables of runs, one below the other, with room for the rows of `label_rows`."""
+    n_rows = [runs.groupby(["variant", "point"]).ngroups for runs in tables]
     width = 5.5 + 0.06 * max(map(len, source.looks))
-    drawing, axes = subplots(len(panels), 1, width, 0.8 * len(panels) + 0.2 * sum(n_rows), height_ratios=n_rows)
-    for ax, runs in zip(axes.flat, panels, strict=True):
-        _dot_plot(ax, source, runs, metric)
+    drawing, axes = subplots(len(tables), 1, width, 0.8 * len(tables) + 0.2 * sum(n_rows), height_ratios=n_rows)
     return drawing, axes.flat
 
 
-def _dot_plot(ax: Axes, source: Source, runs: pd.DataFrame, metric: str) -> None:
-    """A row for each variant and grid point: the seeds, and below them their mean and its interval."""
-    ticks = []
+def label_rows(ax: Axes, source: Source, runs: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Lay out a row for each variant and grid point, from 0 at the top down; gives the variant and the runs of each."""
+    rows, labels = [], []
     for index, (variant, of_variant) in enumerate(runs.groupby("variant", sort=False)):
-        color, marker = source.looks[variant]["color"], source.looks[variant]["marker"]
-        start = len(ticks)
+        start = len(rows)
         for y, (point, group) in enumerate(of_variant.groupby("point"), start):
-            mean, low, high = group[[f"{metric}_mean", f"{metric}_low", f"{metric}_high"]].iloc[0]
-            ax.plot(group[metric], [y - 0.18] * len(group), "o", color=color, markersize=3, alpha=0.5, markeredgewidth=0)
-            ax.plot([low, high], [y + 0.15] * 2, color=color)
-            ax.plot(mean, y + 0.15, marker, color=color)
             ax.annotate(count_diverged(group.status), (1, y), xycoords=("axes fraction", "data"), va="center")
             values = ", ".join(map(word, source.points[point].values()))
-            ticks.append(f"{variant if y == start else ''}   {values}".rstrip())
-        ax.axhspan(start - 0.5, len(ticks) - 0.5, color="0.95" if index % 2 else "white", linewidth=0, zorder=0)
-    if runs[metric].isna().all():
-        ax.set_xticks([])
-    ax.set_yticks(range(len(ticks)), ticks)
+            labels.append(f"{variant if y == start else ''}   {values}".rstrip())
+            rows.append((variant, group))
+        ax.axhspan(start - 0.5, len(rows) - 0.5, color="0.95" if index % 2 else "white", linewidth=0, zorder=0)
+    ax.set_yticks(range(len(rows)), labels)
     ax.tick_params(axis="y", length=0)
-    ax.set_ylim(len(ticks) - 0.5, -0.5)
+    ax.set_ylim(len(rows) - 0.5, -0.5)
     header = "   ".join(["variant", ", ".join(map(word, source.experiment.grid_keys))]).rstrip()
     ax.annotate(header, (0, 1), (-12, 6), xycoords="axes fraction", textcoords="offset points", ha="right", color=GREY)
+    return rows
+
+
+def dot_plot(ax: Axes, source: Source, runs: pd.DataFrame, metric: str) -> None:
+    """In the row of each variant and grid point the seeds, and below them their mean and its interval."""
+    for y, (variant, group) in enumerate(label_rows(ax, source, runs)):
+        color, marker = source.looks[variant]["color"], source.looks[variant]["marker"]
+        mean, low, high = group[[f"{metric}_mean", f"{metric}_low", f"{metric}_high"]].iloc[0]
+        ax.plot(group[metric], [y - 0.18] * len(group), "o", color=color, markersize=3, alpha=0.5, markeredgewidth=0)
+        ax.plot([low, high], [y + 0.15] * 2, color=color)
+        ax.plot(mean, y + 0.15, marker, color=color)
+    if runs[metric].isna().all():
+        ax.set_xticks([])
 
 
 def bands(ax: Axes, source: Source, rows: pd.DataFrame, x: str, y: str, n_marked: int, floor: float | None = None) -> None:

@@ -10,6 +10,7 @@ import base64
 import dataclasses
 import inspect
 import itertools
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -23,17 +24,34 @@ from vaebench import findings
 from vaebench.errors import UserError
 from vaebench.figures import FIGURES
 from vaebench.findings import counted, listed
-from vaebench.metrics import METRICS
+from vaebench.linear_optimum import BOUNDARY
+from vaebench.metrics import ACTIVE_VARIANCE, COLLAPSE_DELTA, COLLAPSE_EPSILON, FAMILIES, METRICS, Metric
 from vaebench.specification import REGISTRIES, Experiment, Run
 from vaebench.statistics import CONFIDENCE, FEWEST_SEEDS, SIGNIFICANCE
 from vaebench.store import ExperimentFolder, Results, read_json, write_text
-from vaebench.tables import Tables, format_interval, group_keys, heading, load, presented
+from vaebench.tables import (
+    GAP_TOLERANCE,
+    KL_SHARE_TOLERANCE,
+    KL_TOLERANCE,
+    Tables,
+    format_column,
+    format_number,
+    group_keys,
+    heading,
+    linear_table,
+    load,
+    metrics_by_family,
+    presented,
+)
 from vaebench.timing import stage_times
 
 # The stages that have run when a report is written.
 BEFORE_REPORT = ("train", "evaluate", "aggregate", "draw")
 MEDIA_TYPES = {"svg": "image/svg+xml", "png": "image/png"}
 SYMBOLS = {"sigma": "σ"}
+# As vaebench.evaluation has them, which needs torch; a test holds them together.
+LEVEL_SAMPLES, SIGMA_IMAGES, CORRELATION_SAMPLES = 16, 2000, 2000
+DECAYS = {"none": "none", "linear": "linear, to 0 at the end of training"}
 BINARISATIONS = {
     "none": "none (the data's own levels)",
     "threshold": "threshold (pixels above half of the scale are 1)",
@@ -62,27 +80,18 @@ def _render(experiment: Experiment, folder: ExperimentFolder, tables: Tables) ->
 
 def _content(experiment: Experiment, folder: ExperimentFolder, tables: Tables) -> dict[str, Any]:
     """What the template shows, by name."""
-    keys = group_keys(experiment)
     environments = [read_json(folder.run(run.run_id).record)["environment"] for run in experiment.runs]
+    linear = linear_table(experiment, tables.runs, tables.spectrum)
     return {
         "experiment": experiment,
-        "findings": [
-            *findings.differences(tables.comparisons, keys, METRICS["elbo"]),
-            *findings.collapses(tables.summary, keys, experiment.baseline),
-            *findings.not_compared(tables.runs, tables.comparisons, experiment.baseline),
-        ],
-        "warnings": [
-            *findings.unnormalised(tables.runs),
-            *findings.without_interval(tables.summary),
-            *findings.diverged(tables.runs),
-            *findings.mixed(environments),
-            *findings.uncommitted(environments),
-        ],
+        **_sentences(experiment, tables, linear, environments),
         "summary": summary(experiment, tables),
         "comparisons": comparisons(experiment, tables),
-        "figures": [_figure(folder, name) for name in FIGURES],
-        "metrics": list(METRICS.values()),
+        "linear": linear_against_optimum(experiment, tables, linear),
+        "figures": [_figure(folder, name) for name in FIGURES.applicable(tables)],
+        "metrics": {FAMILIES[family]: metrics for family, metrics in metrics_by_family(tables.runs).items()},
         "settings": settings(experiment),
+        "methods": methods(experiment),
         "definitions": definitions(experiment),
         "specification": specification_text(experiment),
         "runs": runs_table(experiment, tables.runs),
@@ -95,49 +104,125 @@ def _content(experiment: Experiment, folder: ExperimentFolder, tables: Tables) -
     }
 
 
+def _sentences(
+    experiment: Experiment, tables: Tables, linear: pd.DataFrame, environments: list[dict[str, str | None]]
+) -> dict[str, list[str]]:
+    """The answer to the title's question, what else is found, and what to know before trusting either."""
+    keys = group_keys(experiment)
+    headline, split = METRICS[experiment.headline], experiment.evaluation.split
+    reached = findings.reached(linear, keys, split)
+    answered_by_elbo = headline.name == "elbo" and not reached
+    return {
+        "answer": reached or findings.answer(tables.summary, tables.comparisons, keys, headline),
+        "findings": [
+            *([] if answered_by_elbo else findings.differences(tables.comparisons, keys, METRICS["elbo"])),
+            *findings.collapses(tables.summary, keys, experiment.baseline),
+            *findings.effective_weights(tables.runs),
+            *findings.not_compared(tables.runs, tables.comparisons, experiment.baseline),
+        ],
+        "warnings": [
+            *findings.unnormalised(tables.runs),
+            *findings.without_interval(tables.summary),
+            *findings.diverged(tables.runs),
+            *findings.few_samples(tables.runs, experiment.evaluation.n_samples),
+            *findings.at_ceiling(tables.runs, experiment.dataset.sizes[split]),
+            *findings.at_bound(tables.runs),
+            *findings.mixed(environments),
+            *findings.uncommitted(environments),
+        ],
+    }
+
+
 @dataclasses.dataclass(frozen=True)
 class Table:
     """A table as the template draws it: rows grouped by variant, `keys` columns first, then columns "mean [low, high]".
 
-    groups: (variant, its likelihoods, rows); a row is its cells, each a string and whether it is set in bold.
+    name: within the page. groups: (variant, its likelihoods, rows); a row is its cells, each a string and whether it is set
+    in bold.
     """
 
+    name: str
+    title: str
     keys: list[str]
     headings: list[str]
     groups: list[tuple[str, str, list[list[tuple[str, bool]]]]]
 
 
-def summary(experiment: Experiment, tables: Tables) -> Table:
-    """The summary as `presented` gives it, by variant."""
-    shown = presented(experiment, tables.summary).astype(str)
+def summary(experiment: Experiment, tables: Tables) -> list[Table]:
+    """The summary as `presented` gives it, by family and variant."""
     # Both stand beside the rows of a variant, where the grid does not set them.
     aside = {"variant", "likelihood"} - set(experiment.grid_keys)
-    shown = shown.loc[:, ~shown.columns.isin(aside) & ~shown.columns.duplicated()]
-    rows = [[(cell, False) for cell in row] for row in shown.to_numpy()]
-    n_keys = len(shown.columns) - len(METRICS)
-    return Table(
-        list(shown.columns[:n_keys]), list(shown.columns[n_keys:]), _by_variant(tables, tables.summary.variant, rows)
-    )
+    made = []
+    for family, shown in presented(experiment, tables.summary).items():
+        shown = shown.loc[:, ~shown.columns.isin(aside) & ~shown.columns.duplicated()].astype(str)
+        rows = [[(cell, False) for cell in row] for row in shown.to_numpy()]
+        columns, n_keys = list(shown.columns), shown.columns.get_loc("seeds") + 1
+        groups = _by_variant(tables, tables.summary.variant, rows)
+        made.append(Table(f"summary-{family}", FAMILIES[family], columns[:n_keys], columns[n_keys:], groups))
+    return made
 
 
-def comparisons(experiment: Experiment, tables: Tables) -> Table:
-    """Differences to the baseline by variant and grid point, bold where they are supported."""
+def comparisons(experiment: Experiment, tables: Tables) -> list[Table]:
+    """Differences to the baseline by family, variant and grid point, bold where they are supported."""
     keys = group_keys(experiment)
-    points = tables.comparisons.groupby(keys, sort=False)
-    rows = []
-    for values, group in points:
-        by_metric = group.set_index("metric").to_dict("index")
-        point = [str(value) for value in (*values[1:], int(group.n.fillna(0).max()))]
-        rows.append([(cell, False) for cell in point] + [_difference(by_metric[name]) for name in METRICS])
-    headings = [heading(metric, experiment) for metric in METRICS.values()]
-    groups = _by_variant(tables, [values[0] for values, _ in points], rows)
-    return Table([*(key.replace("_", " ") for key in keys[1:]), "seeds"], headings, groups)
+    points = tables.comparisons.groupby(keys, sort=False, dropna=False)
+    if not len(points):
+        return []
+    variants = [values[0] for values, _ in points]
+    starts = [[*_cells(values[1:]), str(int(group.n.fillna(0).max()))] for values, group in points]
+    names = [*(key.replace("_", " ") for key in keys[1:]), "seeds"]
+    made = []
+    for family, metrics in metrics_by_family(tables.runs).items():
+        columns = [_differences(tables.comparisons, metric) for metric in metrics]
+        rows = [[*((cell, False) for cell in start), *cells] for start, *cells in zip(starts, *columns, strict=True)]
+        headings = [heading(metric, experiment) for metric in metrics]
+        groups = _by_variant(tables, variants, rows)
+        made.append(Table(f"comparisons-{family}", FAMILIES[family], names, headings, groups))
+    return made
 
 
-def _difference(row: dict[str, Any]) -> tuple[str, bool]:
-    if not row["comparable"]:
-        return "not comparable", False
-    return format_interval(row["difference"], row["low"], row["high"]), findings.supported(row)
+def _differences(comparisons: pd.DataFrame, metric: Metric) -> list[tuple[str, bool]]:
+    """One metric's column, in the table's order of variants and grid points."""
+    rows = comparisons[comparisons.metric == metric.name]
+    texts = format_column(rows.difference, rows.low, rows.high)
+    return [
+        (text, findings.supported(row)) if row["comparable"] else ("not comparable", False)
+        for text, row in zip(texts, rows.to_dict("records"), strict=True)
+    ]
+
+
+def linear_against_optimum(experiment: Experiment, tables: Tables, linear: pd.DataFrame) -> Table | None:
+    """What was predicted of linear runs against what was measured; None where there are none."""
+    if linear.empty:
+        return None
+    keys = group_keys(experiment)[1:]
+    columns = {
+        "active, predicted": linear.predicted_active.map("{:.0f}".format),
+        "active, measured": [_span(row.active_low, row.active_high) for row in linear.itertuples()],
+        "near βσ²": linear.near_boundary.map(str),
+        "largest error of a KL [nats]": linear.kl_error.map(_rounded),
+        "as a share of the optimal KL": linear.kl_share_error.map(_rounded),
+        "largest error of a posterior variance": linear.variance_error.map(_rounded),
+        "gap to the optimum [nats]": [f"{_rounded(row.gap)} ± {_rounded(row.gap_error)}" for row in linear.itertuples()],
+        "runs that reached it": [f"{row.n_reached} of {row.n}" for row in linear.itertuples()],
+    }
+    cells = zip(*(_cells(linear[key]) for key in keys), *columns.values(), strict=True)
+    rows = [[(cell, False) for cell in row] for row in cells]
+    names = [key.replace("_", " ") for key in keys]
+    return Table("linear", "Predicted against measured", names, list(columns), _by_variant(tables, linear.variant, rows))
+
+
+def _cells(values: Iterable[Any]) -> list[str]:
+    """Settings as text; a dash for one that a row does not have."""
+    return ["–" if pd.isna(value) else str(value) for value in values]
+
+
+def _rounded(number: float) -> str:
+    return "–" if math.isnan(number) else format_number(number, 4)
+
+
+def _span(low: float, high: float) -> str:
+    return f"{low:.0f}" if low == high else f"{low:.0f} to {high:.0f}"
 
 
 def _by_variant(tables: Tables, variants: Iterable[str], rows: list[Any]) -> list[tuple[str, str, list[Any]]]:
@@ -147,18 +232,12 @@ def _by_variant(tables: Tables, variants: Iterable[str], rows: list[Any]) -> lis
 
 
 def runs_table(experiment: Experiment, runs: pd.DataFrame) -> list[list[str]]:
-    """Every run: the header, then a row each."""
-    names = ["run_id", "seed", "status", *METRICS]
-    header = ["run", "seed", "status", *(heading(metric, experiment) for metric in METRICS.values())]
-    return [header, *([_plain(cell) for cell in row] for row in runs[names].itertuples(index=False))]
-
-
-def _plain(cell: Any) -> str:
-    if pd.isna(cell):
-        return "–"
-    if isinstance(cell, float):
-        return f"{cell:.0f}" if cell.is_integer() else f"{cell:.4f}".replace("-", "−")
-    return str(cell)
+    """Every run with the metrics that any of them has: the header, then a row each."""
+    shown = runs[["run_id", "seed", "status"]].astype(str).assign(collapse=runs.collapse.fillna("–"))
+    for metric in itertools.chain(*metrics_by_family(runs).values()):
+        nothing = pd.Series(math.nan, runs.index)
+        shown[heading(metric, experiment)] = format_column(runs[metric.name], nothing, nothing)
+    return [["run", *shown.columns[1:]], *shown.to_numpy().tolist()]
 
 
 def _figure(folder: ExperimentFolder, name: str) -> dict[str, str]:
@@ -177,7 +256,31 @@ def settings(experiment: Experiment) -> dict[str, str]:
     names = [name for name in Run.model_fields if name not in ("variant", "dataset", "seed", "binarisation")]
     words = {name: _choices(experiment, lambda run, name=name: _value(getattr(run, name))) for name in names}
     words["binarisation"] = _choices(experiment, lambda run: BINARISATIONS[run.binarisation])
+    words["learning_rate_decay"] = _choices(experiment, lambda run: DECAYS[run.learning_rate_decay])
     return words
+
+
+def methods(experiment: Experiment) -> dict[str, Any]:
+    """The numbers and choices that the methods name beside the settings."""
+    evaluation = experiment.evaluation
+    n_images = experiment.dataset.sizes[evaluation.split]
+    return {
+        "split": evaluation.split,
+        "n_images": n_images,
+        "ceiling": f"{math.log(n_images):.2f}",
+        "has_levels": any(run.n_levels > 2 for run in experiment.runs),
+        "n_level_samples": min(evaluation.n_samples, LEVEL_SAMPLES),
+        "n_sigma_images": min(experiment.dataset.sizes["validation"], SIGMA_IMAGES),
+        "n_correlation_samples": min(n_images, CORRELATION_SAMPLES),
+        "free_nats": any(run.kl.free_nats for run in experiment.runs),
+        "capacity": any(run.kl.capacity(1.0) for run in experiment.runs),
+        "epsilon": f"{COLLAPSE_EPSILON:g}",
+        "delta": f"{COLLAPSE_DELTA:g}",
+        "active_variance": f"{ACTIVE_VARIANCE:g}",
+        "boundary": f"{100 * BOUNDARY:g} %",
+        "kl_tolerance": f"{100 * KL_SHARE_TOLERANCE:g} % or {KL_TOLERANCE:g} nats",
+        "gap_tolerance": f"{GAP_TOLERANCE:g} nats",
+    }
 
 
 def _choices(experiment: Experiment, value: Callable[[Run], str]) -> str:

@@ -7,6 +7,7 @@ likelihood are compared only between runs with the same measure on the same data
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,29 +15,49 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vaebench.metrics import METRICS, Metric
+from vaebench.linear_optimum import BOUNDARY
+from vaebench.metrics import COLLAPSE_EPSILON, FAMILIES, METRICS, Metric, collapse_verdict
 from vaebench.specification import REGISTRIES, Experiment, Run
 from vaebench.statistics import Comparison, holm, interquartile_mean, mean_interval, paired_comparison
 from vaebench.store import ExperimentFolder, Results, read_json, replacing, write_text
 
 # Columns that are equal where numbers in the unit of a likelihood can be compared.
 SAME_MEASURE = ["measure", "binarisation"]
+# How near to its closed-form optimum a run has to come to have reached it: each dimension's KL within a share of the
+# optimal one or, where that is more, within these nats; the ELBO within these nats and twice its Monte-Carlo error.
+KL_SHARE_TOLERANCE = 0.02
+KL_TOLERANCE = 0.02
+GAP_TOLERANCE = 0.1
+# What is smaller is what is left of numbers that are equal.
+ROUNDING = 1e-9
+# Signs that stand in tables and that pdflatex does not know.
+LATEX = {
+    "−": "$-$",
+    "–": "--",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "σ": r"$\sigma$",
+    "β": r"$\beta$",
+    "²": "$^2$",
+}
 
 
 @dataclass(frozen=True)
 class Tables:
     """All tables of one experiment.
 
-    runs: a row a run; a column per setting, `measure`, `status` ("trained" or "diverged"), `diverged_epoch`, and for each
-        metric its value and `<metric>_standard_error` over test images.
+    runs: a row a run; a column per setting, `measure`, `status` ("trained" or "diverged"), `diverged_epoch`, for each
+        metric its value and `<metric>_standard_error` over images, `collapse` as `metrics.collapse_verdict` gives it, and
+        `collapsed_dimensions`, the indices of those, such as "3 7 12".
     summary: a row per variant and grid point; `likelihood` in words, `measure`, `binarisation`, `n` seeds trained,
-        `n_diverged`, and for each metric its mean over them `<metric>`, the mean's interval `<metric>_low` to
-        `<metric>_high`, and the interquartile mean `<metric>_iqm`.
+        `n_diverged`, `collapse` in words such as "none 2, partial 3", and for each metric its mean over them `<metric>`,
+        the mean's interval `<metric>_low` to `<metric>_high`, and the interquartile mean `<metric>_iqm`.
     comparisons: a row per variant, grid point and metric: `difference` to the baseline, paired by seed, its interval `low`
         to `high`, `n` pairs, `effect_size`, `p` and `probability_of_improvement` as `statistics.paired_comparison` gives
         them, and `p_adjusted`: p by Holm's method over all comparable rows of the metric. Where not `comparable`, NaN.
     history: a row per run and epoch: `vaebench.training.HISTORY_COLUMNS`, `train_elbo`, `validation_elbo`.
-    spectrum: `run_id`, `rank` (1 is the largest), `kl` in nats.
+    spectrum: a row per run and latent dimension: `run_id`, `rank` (1 has the largest KL), and what `metrics.dimensions`
+        gives of it.
     """
 
     runs: pd.DataFrame
@@ -54,11 +75,15 @@ def aggregate(experiment: Experiment, results: Results) -> None:
         pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
         for paths in zip(*((file.history, file.metrics, file.spectrum) for file in files), strict=True)
     )
-    runs = runs_table(experiment, folder, metrics)
+    runs = runs_table(experiment, folder, metrics, spectrum)
     summary = summary_table(experiment, runs)
+    linear = linear_table(experiment, runs, spectrum)
     _save_csv(runs, folder.runs)
     _save_csv(summary, folder.summary("csv"))
     _save_csv(comparisons_table(experiment, runs), folder.comparisons)
+    linear_file(folder).unlink(missing_ok=True)
+    if len(linear):
+        _save_csv(linear, linear_file(folder))
     shown = presented(experiment, summary)
     write_text(folder.summary("md"), _markdown(shown))
     write_text(folder.summary("tex"), _latex(experiment, shown))
@@ -78,6 +103,11 @@ def load(folder: ExperimentFolder) -> Tables:
     )
 
 
+def linear_file(folder: ExperimentFolder) -> Path:
+    """Where `aggregate` writes the linear table, of experiments that have one."""
+    return folder.path / "linear.csv"
+
+
 def _with_elbo(history: pd.DataFrame) -> pd.DataFrame:
     elbos = {
         f"{split}_elbo": -(history[f"{split}_rate"] + history[f"{split}_distortion"]) for split in ("train", "validation")
@@ -92,7 +122,9 @@ def group_keys(experiment: Experiment) -> list[str]:
     return list(dict.fromkeys(["variant", "latent_size", *in_grid]))
 
 
-def runs_table(experiment: Experiment, folder: ExperimentFolder, metrics: pd.DataFrame) -> pd.DataFrame:
+def runs_table(
+    experiment: Experiment, folder: ExperimentFolder, metrics: pd.DataFrame, spectrum: pd.DataFrame
+) -> pd.DataFrame:
     rows = []
     for run in experiment.runs:
         diverged_epoch = read_json(folder.run(run.run_id).record)["diverged_epoch"]
@@ -113,7 +145,16 @@ def runs_table(experiment: Experiment, folder: ExperimentFolder, metrics: pd.Dat
         runs[name] = runs.run_id.map(of_metric.value)
         if not of_metric.standard_error.isna().all():
             runs[f"{name}_standard_error"] = runs.run_id.map(of_metric.standard_error)
+    counts = zip(runs.collapsed_units, runs.latent_size, strict=True)
+    runs["collapse"] = [None if pd.isna(n) else collapse_verdict(n, latent_size) for n, latent_size in counts]
+    runs["collapsed_dimensions"] = runs.run_id.map(_collapsed_dimensions(spectrum))
     return runs
+
+
+def _collapsed_dimensions(spectrum: pd.DataFrame) -> dict[str, str]:
+    """Their indices in ascending order, by run_id."""
+    collapsed = spectrum[spectrum.collapse_epsilon < COLLAPSE_EPSILON].sort_values("dimension")
+    return {run_id: " ".join(map(str, indices)) for run_id, indices in collapsed.groupby("run_id").dimension}
 
 
 def flat_settings(run: Run) -> dict[str, Any]:
@@ -149,11 +190,21 @@ def summary_table(experiment: Experiment, runs: pd.DataFrame) -> pd.DataFrame:
         trained = group[group.status == "trained"]
         row = dict(zip(keys, values, strict=True))
         row |= {"likelihood": labels[group.run_id.iloc[0]], **group[SAME_MEASURE].iloc[0]}
-        row |= {"n": len(trained), "n_diverged": len(group) - len(trained)}
+        row |= {"n": len(trained), "n_diverged": len(group) - len(trained), "collapse": _verdicts(trained.collapse)}
         for name in METRICS:
             row |= _over_seeds(name, trained[name].dropna().to_numpy())
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _verdicts(collapse: pd.Series) -> str | None:
+    """ "partial (5 of 5 seeds)", or "none 2, partial 3"; None of no runs."""
+    counts = {verdict: int((collapse == verdict).sum()) for verdict in ("none", "partial", "full")}
+    counts = {verdict: n for verdict, n in counts.items() if n}
+    if len(counts) != 1:
+        return ", ".join(f"{verdict} {n}" for verdict, n in counts.items()) or None
+    [(verdict, n)] = counts.items()
+    return f"{verdict} ({n} of {n} seed{'' if n == 1 else 's'})"
 
 
 def _over_seeds(name: str, values: np.ndarray) -> dict[str, float]:
@@ -197,31 +248,114 @@ def _compare(metric: Metric, group: pd.DataFrame, baseline: pd.DataFrame, same_m
     return row
 
 
-def presented(experiment: Experiment, summary: pd.DataFrame) -> pd.DataFrame:
-    """The summary as people read it: "mean [low, high]", with units and directions in the header."""
+def linear_table(experiment: Experiment, runs: pd.DataFrame, spectrum: pd.DataFrame) -> pd.DataFrame:
+    """Runs whose optimum is known in closed form against it: a row per variant and grid point, none where there are none.
+
+    n: runs; n_reached: those that came as near as this module's tolerances ask. predicted_active; active_low, active_high:
+    dimensions, over the runs. near_boundary: dimensions whose eigenvalue is so near to βσ² that it is left open whether
+    they are active. The largest errors are of all others: kl_error in nats; kl_share_error, a share of the optimal KL where
+    that is above 0; variance_error of the posterior variance. gap: mean of optimal ELBO − ELBO; gap_error: its Monte-Carlo
+    standard error.
+    """
+    compared = runs.merge(_against_optimum(experiment, spectrum), on="run_id")
+    gap_allowed = GAP_TOLERANCE + 2 * compared.gap_error
+    n_other = (compared.active_units - compared.optimal_active_units).abs()
+    compared["reached"] = (
+        compared.kl_within & (compared.optimum_gap.abs() < gap_allowed) & (n_other <= compared.near_boundary)
+    )
+    linear = compared.groupby(group_keys(experiment), sort=False, dropna=False).agg(
+        n=("run_id", "size"),
+        n_reached=("reached", "sum"),
+        predicted_active=("optimal_active_units", "max"),
+        active_low=("active_units", "min"),
+        active_high=("active_units", "max"),
+        near_boundary=("near_boundary", "max"),
+        kl_error=("kl_error", "max"),
+        kl_share_error=("kl_share_error", "max"),
+        variance_error=("variance_error", "max"),
+        gap=("optimum_gap", "mean"),
+        gap_error=("gap_error", "mean"),
+    )
+    return linear.assign(gap_error=linear.gap_error / np.sqrt(linear.n)).reset_index()
+
+
+def _against_optimum(experiment: Experiment, spectrum: pd.DataFrame) -> pd.DataFrame:
+    """A row a run whose optimum is known: its largest errors, and the Monte-Carlo standard error of its ELBO there."""
+    known = spectrum[spectrum.optimal_kl.notna()]
+    is_near = (known.eigenvalue_ratio - 1).abs() < BOUNDARY
+    error = (known.kl - known.optimal_kl).abs().mask(is_near)
+    variance_error = (known.posterior_variance - known.optimal_posterior_variance).abs().mask(is_near)
+    by_dimension = pd.DataFrame(
+        {
+            "run_id": known.run_id,
+            "near_boundary": is_near,
+            "kl_error": error,
+            "kl_share_error": error / known.optimal_kl.where(known.optimal_kl > 0),
+            "kl_within": ~(error > np.maximum(KL_TOLERANCE, KL_SHARE_TOLERANCE * known.optimal_kl)),
+            "variance_error": variance_error,
+            "noise": 1 - known.optimal_posterior_variance**2,
+        }
+    )
+    how = dict.fromkeys(("kl_error", "kl_share_error", "variance_error"), "max")
+    how |= {"near_boundary": "sum", "kl_within": "all", "noise": "sum"}
+    by_run = by_dimension.groupby("run_id", sort=False).agg(how).reset_index()
+    # At the optimum, log p(x|z) of one z ~ q(z|x) has the variance ½β² Σ_i (1 - (s / λ_i)²), mean over images.
+    n_draws = experiment.evaluation.n_samples * experiment.dataset.sizes[experiment.evaluation.split]
+    weight = by_run.run_id.map({run.run_id: run.kl(1.0) for run in experiment.runs}).astype(float)
+    return by_run.assign(gap_error=weight * np.sqrt(by_run.pop("noise") / (2 * n_draws)))
+
+
+def metrics_by_family(table: pd.DataFrame) -> dict[str, list[Metric]]:
+    """The metrics that any row of a table of runs or of a summary has, by family, in the order of FAMILIES."""
+    present = [metric for metric in METRICS.values() if table[metric.name].notna().any()]
+    families = {family: [metric for metric in present if metric.family == family] for family in FAMILIES}
+    return {family: metrics for family, metrics in families.items() if metrics}
+
+
+def presented(experiment: Experiment, summary: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The summary as people read it, a table for each family: "mean [low, high]", units and directions in the header."""
     # The likelihood's label says its settings too.
     keys = summary[[*(key for key in group_keys(experiment) if not key.startswith("likelihood")), "likelihood"]]
     shown = keys.astype(object).where(keys.notna(), "–").rename(columns=lambda key: key.replace("_", " "))
     shown["seeds"] = [
         f"{row.n} (+{row.n_diverged} diverged)" if row.n_diverged else str(row.n) for row in summary.itertuples()
     ]
-    for metric in METRICS.values():
-        columns = summary[[metric.name, f"{metric.name}_low", f"{metric.name}_high"]].to_numpy()
-        shown[heading(metric, experiment)] = [format_interval(*values) for values in columns]
-    return shown
+    tables = {}
+    for family, metrics in metrics_by_family(summary).items():
+        columns = {"collapse": summary.collapse.fillna("–")} if family == "collapse" else {}
+        for metric in metrics:
+            numbers = (summary[f"{metric.name}{end}"] for end in ("", "_low", "_high"))
+            columns[heading(metric, experiment)] = format_column(*numbers)
+        tables[family] = shown.assign(**columns)
+    return tables
 
 
 def heading(metric: Metric, experiment: Experiment) -> str:
     """A metric's column title, such as "NLL (K = 100) [nats] ↓"."""
-    samples = f" (K = {experiment.evaluation.n_samples})" if metric.name == "nll" else ""
-    return f"{metric.label}{samples} [{metric.unit}] {metric.arrow}".strip()
+    samples = f"(K = {experiment.evaluation.n_samples})" if metric.name == "nll" else ""
+    unit = f"[{metric.unit}]" if metric.unit else ""
+    return " ".join(part for part in (metric.label, samples, unit, metric.arrow) if part)
 
 
-def format_interval(mean: float, low: float, high: float) -> str:
+def format_column(means: pd.Series, lows: pd.Series, highs: pd.Series) -> list[str]:
+    """Intervals as text, all with the decimals that show three digits of the largest mean and resolve a sixth of the usual
+    interval's width."""
+    widths = highs - lows
+    decimals = decimals_for(means.abs().max() / 100, widths[widths > ROUNDING].median() / 6)
+    return [format_interval(*numbers, decimals) for numbers in zip(means, lows, highs, strict=True)]
+
+
+def decimals_for(*sizes: float) -> int:
+    """As many as it takes to show the first digit of each size, but two to six; NaN and what is rounding do not count."""
+    shown = [size for size in sizes if size > ROUNDING]
+    return min(max(2, math.ceil(-math.log10(min(shown)))), 6) if shown else 2
+
+
+def format_interval(mean: float, low: float, high: float, decimals: int = 2) -> str:
     """ "−24.21 [−24.30, −24.12]"; the mean alone where there is no interval, a dash where there is no mean."""
     if np.isnan(mean):
         return "–"
-    numbers = [format_number(number) for number in (mean, low, high)]
+    numbers = [format_number(number, decimals) for number in (mean, low, high)]
     return numbers[0] if np.isnan(low) else f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
 
 
@@ -230,19 +364,27 @@ def format_number(number: float, decimals: int = 2) -> str:
     return f"{round(number, decimals) + 0.0:.{decimals}f}".replace("-", "−")
 
 
-def _markdown(shown: pd.DataFrame) -> str:
+def _markdown(tables: dict[str, pd.DataFrame]) -> str:
+    """A table under a heading for each family."""
+    return "\n".join(f"## {FAMILIES[family]}\n\n{_markdown_table(shown)}" for family, shown in tables.items())
+
+
+def _markdown_table(shown: pd.DataFrame) -> str:
     lines = [shown.columns, ["---"] * len(shown.columns), *shown.astype(str).to_numpy()]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
 
 
-def _latex(experiment: Experiment, shown: pd.DataFrame) -> str:
-    """A booktabs table; every number beside its interval over seeds."""
+def _latex(experiment: Experiment, tables: dict[str, pd.DataFrame]) -> str:
+    """A booktabs table for each family; every number beside its interval over seeds."""
     note = f"% {experiment.name}: mean and 95 % interval over seeds. Needs the package booktabs.\n"
-    symbols = {"−": "$-$", "↑": r"$\uparrow$", "↓": r"$\downarrow$"}
+    return note + "".join(f"\n% {FAMILIES[family]}\n{_latex_table(shown)}" for family, shown in tables.items())
+
+
+def _latex_table(shown: pd.DataFrame) -> str:
     body = shown.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1).to_latex(hrules=True)
-    for symbol, latex in symbols.items():
+    for symbol, latex in LATEX.items():
         body = body.replace(symbol, latex)
-    return note + body
+    return body
 
 
 def _save_csv(table: pd.DataFrame, path: Path) -> None:
@@ -251,7 +393,8 @@ def _save_csv(table: pd.DataFrame, path: Path) -> None:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    """Names stay text, also "1" and "nan"."""
-    table = pd.read_csv(path, dtype={"variant": str, "baseline": str}, keep_default_na=False, na_values=[""])
+    """Names stay text, also "1" and "nan", and so do lists of a single number."""
+    texts = dict.fromkeys(("variant", "baseline", "collapsed_dimensions"), str)
+    table = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""])
     # Read columns lie apart in memory, and of a hundred such pandas warns; those of a copy lie together.
     return table.copy()

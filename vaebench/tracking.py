@@ -32,7 +32,7 @@ from vaebench.errors import UserError
 from vaebench.metrics import METRICS
 from vaebench.specification import Experiment, Run
 from vaebench.store import ExperimentFolder, Results, read_json, replacing
-from vaebench.tables import Tables, flat_settings, load
+from vaebench.tables import Tables, flat_settings, linear_file, load
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -119,9 +119,9 @@ def entries(experiment: Experiment, folder: ExperimentFolder, tables: Tables) ->
 
 
 def _summary_entry(folder: ExperimentFolder) -> Entry:
-    tables = [folder.runs, folder.summary("csv"), folder.summary("md"), folder.comparisons]
+    tables = [folder.runs, folder.summary("csv"), folder.summary("md"), folder.comparisons, linear_file(folder)]
     figures = folder.figure("*", "png")
-    files = {f"tables/{path.name}": path.read_bytes() for path in tables}
+    files = {f"tables/{path.name}": path.read_bytes() for path in tables if path.exists()}
     files |= {f"figures/{path.name}": path.read_bytes() for path in sorted(figures.parent.glob(figures.name))}
     return Entry(key=SUMMARY, name=SUMMARY, tags={"kind": SUMMARY}, modified=folder.runs.stat().st_mtime, files=files)
 
@@ -137,7 +137,7 @@ def _run_entry(experiment: Experiment, run: Run, folder: ExperimentFolder, row: 
         modified=files.record.stat().st_mtime,
         seconds=float(history.seconds.sum()),
         params={name: str(value) for name, value in params.items()},
-        points=(*_scores(row), *_curves(history)),
+        points=(*_scores(row, experiment.evaluation.split), *_curves(history)),
         files={PICTURE: draw_pictures(files.pictures, run.dataset.image_shape)} if trained else {},
         status="FINISHED" if trained else "FAILED",
     )
@@ -148,24 +148,27 @@ def _tags(run: Run, row: pd.Series, made_with: dict[str, str | None]) -> dict[st
         "kind": "run",
         "run_id": run.run_id,
         "variant": run.variant,
-        "dataset": run.dataset.kind,
+        "dataset": run.dataset.name,
         "likelihood": run.likelihood.kind,
         "latent_size": run.latent_size,
         "seed": run.seed,
         "measure": row.measure,
         "status": row.status,
+        "collapse": row.collapse,
         "vaebench": made_with["vaebench"],
         "git_commit": made_with["git commit"],
     }
-    return {name: str(value) for name, value in tags.items() if value is not None}
+    return {name: str(value) for name, value in tags.items() if pd.notna(value)}
 
 
-def _scores(row: pd.Series) -> Iterator[Point]:
-    """Metrics on the test split and their standard errors; none of a diverged run."""
+def _scores(row: pd.Series, split: str) -> Iterator[Point]:
+    """Metrics and their standard errors, those that the run has; none of a diverged one. split: the one scored."""
+    # Curves are called "train/…" and "validation/…".
+    prefix = "test" if split == "test" else f"final_{split}"
     for metric in METRICS:
         for column in (metric, f"{metric}_standard_error"):
             if pd.notna(row.get(column)):
-                yield Point(f"test/{column}", float(row[column]))
+                yield Point(f"{prefix}/{column}", float(row[column]))
 
 
 def _curves(history: pd.DataFrame) -> Iterator[Point]:
