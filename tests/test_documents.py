@@ -9,7 +9,7 @@ from test_floors import WITH_TORCH, modules
 from vaebench import specification
 from vaebench.datasets import DATASETS
 from vaebench.likelihoods import LIKELIHOODS
-from vaebench.metrics import METRICS
+from vaebench.metrics import FAMILIES, METRICS
 from vaebench.schedules import SCHEDULES
 from vaebench.specification import Experiment, Settings
 
@@ -17,6 +17,15 @@ TOP = Path(__file__).parents[1]
 README = (TOP / "README.md").read_text(encoding="utf-8")
 EXPERIMENTS = (TOP / "docs/experiments.md").read_text(encoding="utf-8")
 DESIGN = (TOP / "docs/design.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_has_the_metrics_by_family():
+    expected = {title: [m.name for m in METRICS.values() if m.family == family] for family, title in FAMILIES.items()}
+    measured = README.split("## What is measured")[1].split("\n## ")[0]
+    sections = {
+        part.splitlines()[0]: re.findall(r"^\| [^|]+ \| `(\w+)` \|", part, re.M) for part in measured.split("\n### ")[1:]
+    }
+    assert list(sections.items()) == list(expected.items())
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
@@ -30,6 +39,11 @@ def test_the_readme_defines_every_metric_as_the_code_does(metric):
         metric.reference,
     ]
     assert re.sub(" +", " ", "| " + " | ".join(cells) + " |") in README
+
+
+def test_the_readme_names_every_data_set():
+    comment = re.search(r"^dataset: \w+ +# (.*)$", README, re.M)[1]
+    assert comment.split(", ") == list(DATASETS)
 
 
 def test_the_readmes_experiment_is_valid(tmp_path):

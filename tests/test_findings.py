@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 from vaebench import findings
+from vaebench.linear_optimum import BOUNDARY
 from vaebench.metrics import METRICS
 
+BELOW = "a KL below 0.1 nats for 99 % of the images"
 KEYS = ["variant", "latent_size"]
 NAN = math.nan
 
@@ -40,14 +42,29 @@ def means(*rows) -> pd.DataFrame:
 
 
 def summary(*rows) -> pd.DataFrame:
-    """Rows (variant, latent_size, active_units, low, high, n)."""
-    return pd.DataFrame(rows, columns=[*KEYS, "active_units", "active_units_low", "active_units_high", "n"])
+    """Rows (variant, latent_size, collapsed_units, low, high, n)."""
+    return pd.DataFrame(rows, columns=[*KEYS, "collapsed_units", "collapsed_units_low", "collapsed_units_high", "n"])
 
 
 def runs(*rows) -> pd.DataFrame:
-    """Rows (variant, measure, binarisation)."""
+    """Rows (variant, measure, binarisation); they have the metrics that are the same for all likelihoods, and the ELBO."""
     made = pd.DataFrame(rows, columns=["variant", "measure", "binarisation"])
-    return made.assign(likelihood="bernoulli", status="trained", run_id=made.variant + "-s0", diverged_epoch=None)
+    scores = {name: 0.0 if name == "elbo" or not metric.per_likelihood else NAN for name, metric in METRICS.items()}
+    constant = {"likelihood": "bernoulli", "status": "trained", "diverged_epoch": None} | scores
+    return made.assign(run_id=made.variant + "-s0", **constant)
+
+
+def scored(**columns) -> pd.DataFrame:
+    """Trained runs of variants a, b, c … with these columns; of a run without a `status` of its own, "trained"."""
+    n = len(next(iter(columns.values())))
+    return pd.DataFrame({"variant": list("abcdefgh"[:n]), "status": "trained"} | columns)
+
+
+def linear(*rows) -> pd.DataFrame:
+    """Rows (variant, latent_size, n, n_reached); a row that was not reached has larger errors the later it stands."""
+    made = pd.DataFrame(rows, columns=[*KEYS, "n", "n_reached"])
+    errors = {"kl_error": 0.05 * (made.index + 1), "gap": -0.2, "near_boundary": 0}
+    return made.assign(**errors, predicted_active=2.0, active_low=2.0, active_high=2.0)
 
 
 def test_elbo_states_the_largest_loss_and_the_largest_gain():
@@ -214,7 +231,6 @@ def test_the_best_stands_with_its_interval():
     assert findings.best(table, KEYS, metric("NLL", "nats", "lower")) == [
         "beta-4 at latent size 8 has the best mean NLL, −26.00 nats (95 % interval −26.10 to −25.90, 5 seeds)."
     ]
-    assert findings.best(table, KEYS, metric("rate", "nats", None)) == []
 
 
 def test_the_best_is_of_one_measure_on_the_same_data():
@@ -229,6 +245,8 @@ def test_the_best_is_of_one_measure_on_the_same_data():
     assert findings.best(table, KEYS, elbo) == [
         "Among log-probabilities, bce has the best mean ELBO, 3.00 nats (95 % interval 2.90 to 3.10, 5 seeds).",
         "Among log-densities, mse has the best mean ELBO, 90.00 nats (2 seeds, no interval).",
+        "Among values of a loss, not log-probabilities, loss has a mean ELBO of 99.00 nats (95 % interval 98.00 to 99.50, "
+        "5 seeds).",
     ]
     other_data = table[:4].assign(measure="mass", binarisation=["static", "static", "dynamic", "dynamic"])
     assert [sentence.split(" has ")[0] for sentence in findings.best(other_data, KEYS, elbo)] == [
@@ -240,12 +258,98 @@ def test_the_best_is_of_one_measure_on_the_same_data():
     ]
 
 
-def test_a_tie_and_a_row_alone_have_no_best():
+def test_a_row_alone_has_a_mean_and_a_tie_no_best():
     accuracy = metric("accuracy", "", "higher")
-    assert findings.best(means(("bce", 8, "mass", 1.0, 0.9, 1.1, 5)), KEYS, accuracy) == []
-    tied = means(("bce", 8, "mass", 1.0, 0.9, 1.1, 5), ("mse", 8, "mass", 1.0, 1.0, 1.0, 5))
-    assert findings.best(tied, KEYS, accuracy) == []
+    alone = means(("bce", 8, "mass", 1.0, 0.9, 1.1, 5))
+    assert findings.best(alone, KEYS, accuracy) == [
+        "bce has a mean accuracy of 1.00 (95 % interval 0.90 to 1.10, 5 seeds)."
+    ]
+    tied = means(("bce", 8, "mass", 1.0, 1.0, 1.0, 5), ("mse", 8, "mass", 1.0, 1.0, 1.0, 5))
+    assert findings.best(tied, KEYS, accuracy) == [
+        "2 rows of the summary have the same mean accuracy, 1.00 (the same for all 5 seeds)."
+    ]
+    two_best = means(*(("a", size, "mass", value, NAN, NAN, 1) for size, value in ((2, 1.0), (4, 3.0), (8, 3.0))))
+    assert findings.best(two_best, KEYS, accuracy) == [
+        "a at latent size 2 has the lowest mean accuracy, 1.00 (1 seed, no interval), and a at latent size 4 the highest, "
+        "3.00 (1 seed, no interval)."
+    ]
     assert findings.best(means(("bce", 8, "mass", NAN, NAN, NAN, 0)), KEYS, accuracy) == []
+
+
+def test_of_a_metric_without_direction_the_ends_are_given():
+    table = means(
+        ("bce", 2, "mass", 2.0, 1.9, 2.1, 5), ("bce", 8, "mass", 5.8, 5.0, 6.6, 5), ("b", 8, "mass", 3, NAN, NAN, 1)
+    )
+    assert findings.best(table, KEYS, metric("active units", "dimensions", None)) == [
+        "bce at latent size 2 has the lowest mean active units, 2.00 (95 % interval 1.90 to 2.10, 5 seeds), and bce at "
+        "latent size 8 the highest, 5.80 (95 % interval 5.00 to 6.60, 5 seeds)."
+    ]
+
+
+def test_the_answer_is_the_best_and_what_differs():
+    table = means(("bce", 8, "mass", -20.0, -20.5, -19.5, 5), ("beta-4", 8, "mass", -26.0, -26.1, -25.9, 5))
+    compared = comparisons(("beta-4", 8, -6.0, -6.2, -5.8, 5))
+    assert findings.answer(table, compared, KEYS, METRICS["elbo"]) == [
+        "bce has the best mean ELBO, −20.00 nats (95 % interval −20.50 to −19.50, 5 seeds).",
+        "beta-4 loses 6.00 nats of ELBO against bce (95 % interval 5.80 to 6.20, 5 seeds); no gain is supported.",
+    ]
+
+
+def test_the_answer_of_one_variant_is_its_mean():
+    table = means(("bce", 8, "mass", -100.5, NAN, NAN, 1))
+    assert findings.answer(table, comparisons(), KEYS, METRICS["elbo"]) == [
+        "bce has a mean ELBO of −100.50 nats (1 seed, no interval)."
+    ]
+
+
+def test_a_headline_that_no_run_has_gives_no_answer():
+    table = means(("bce", 8, "mass", NAN, NAN, NAN, 5))
+    gap = metric("gap to the optimum", "nats", "lower")
+    assert findings.answer(table, comparisons(), KEYS, gap) == [
+        "There is no gap to the optimum to answer by: it applies to none of the runs."
+    ]
+    assert findings.answer(table.assign(n=0), comparisons(), KEYS, METRICS["elbo"]) == [
+        "There is no ELBO to answer by: no run was trained to the end."
+    ]
+
+
+def test_linear_runs_that_reached_the_optimum_are_counted():
+    reached = "every dimension's KL within 2 % or 0.02 nats, the ELBO within 0.1 nats, active dimensions as predicted."
+    all_of_them = linear(("a", 2, 3, 3), ("a", 8, 3, 3))
+    assert findings.reached(all_of_them, KEYS, "train") == [
+        f"Training reached the closed-form optimum in all 6 runs: {reached}"
+    ]
+    assert findings.reached(linear(("a", 2, 1, 1)), KEYS, "train") == [
+        f"Training reached the closed-form optimum in 1 of 1 run: {reached}"
+    ]
+    assert findings.reached(linear(), KEYS, "train") == []
+    assert findings.reached(all_of_them, KEYS, "test")[1:] == [
+        "That optimum is one of the training images, the scores are of the test split."
+    ]
+    near = all_of_them.assign(near_boundary=[0, 2])
+    assert BOUNDARY == 0.02
+    assert findings.reached(near, KEYS, "train")[1:] == [
+        "In 1 of 2 rows of that table an eigenvalue lies within 2 % of βσ²: whether its dimension is active is left open."
+    ]
+
+
+def test_linear_runs_that_fell_short_are_named():
+    table = linear(("a", 2, 3, 3), ("a", 8, 3, 2), ("b", 8, 3, 0))
+    table.loc[2, "active_high"] = 3
+    count, short = findings.reached(table, KEYS, "train")
+    assert count.startswith("Training reached the closed-form optimum in 5 of 9 runs: every")
+    assert short == (
+        "It fell short in 3 runs of b at latent size 8 (KL off by 0.150 nats at most, mean gap −0.200 nats, 2 to 3 "
+        "dimensions active, 2 predicted); 1 run of a at latent size 8 (KL off by 0.100 nats at most, mean gap −0.200 nats, "
+        "2 dimensions active, 2 predicted)."
+    )
+    none = linear(*(("a", size, 1, 0) for size in range(6)))
+    none.loc[0, "kl_error"] = NAN  # all of its dimensions are near the boundary
+    count, short = findings.reached(none, KEYS, "train")
+    assert count.startswith("Training reached the closed-form optimum in none of 6 runs: ")
+    assert short.count("KL off by") == 4
+    assert short.endswith("; and runs of 2 more rows.")
+    assert "nan" not in short
 
 
 def test_decimals_show_narrow_intervals_and_no_rounding():
@@ -302,42 +406,48 @@ def test_a_variant_without_a_common_grid_point_is_named():
 
 def test_collapse_stands_beside_the_baseline():
     table = summary(
-        ("bce", 8, 5.8, 5.2, 6.4, 5),
-        ("bce", 32, 9.6, 7.6, 11.6, 5),
-        ("beta-4", 8, 0.4, 0.0, 0.8, 5),
-        ("beta-4", 32, 0.0, 0.0, 0.0, 5),
-        ("beta-2", 8, 3.0, 2.0, 4.0, 5),
-        ("beta-2", 32, 0.2, NAN, NAN, 1),
+        ("bce", 8, 2.2, 1.6, 2.8, 5),
+        ("bce", 32, 22.4, 20.4, 24.4, 5),
+        ("beta-4", 8, 8.0, 8.0, 8.0, 5),
+        ("beta-4", 32, 32.0, 32.0, 32.0, 5),
+        ("beta-2", 8, 0.0, 0.0, 0.0, 5),
+        ("beta-2", 32, 32.0, NAN, NAN, 1),
     )
     assert findings.collapses(table, KEYS, "bce") == [
-        "The posterior of beta-4 has collapsed at latent size 8 and 32: at latent size 32 it has 0.0 active units of 32 "
-        "(the same for all 5 seeds); bce keeps 9.6 active units of 32 (95 % interval 7.6 to 11.6, 5 seeds).",
-        "The posterior of beta-2 has collapsed at latent size 32: it has 0.2 active units of 32 (1 seed, no interval); "
-        "bce keeps 9.6 active units of 32 (95 % interval 7.6 to 11.6, 5 seeds).",
+        f"The posterior of beta-4 has collapsed at latent size 8 and 32: in every seed all dimensions have {BELOW}; at "
+        "latent size 32 bce keeps 9.6 of 32 dimensions (95 % interval 7.6 to 11.6, 5 seeds).",
+        f"The posterior of beta-2 has collapsed at latent size 32: in every seed all dimensions have {BELOW}; bce keeps "
+        "9.6 of 32 dimensions (95 % interval 7.6 to 11.6, 5 seeds).",
+        "Collapse is partial in 2 of 6 rows of the summary, most for bce at latent size 32: 22.4 of 32 dimensions (95 % "
+        f"interval 20.4 to 24.4, 5 seeds) have {BELOW}.",
     ]
 
 
 def test_a_collapsed_baseline_keeps_nothing():
-    table = summary(("bce", 8, 0.0, 0.0, 0.0, 5), ("beta-4", 8, 0.2, 0.0, 0.4, 5))
+    table = summary(("bce", 8, 8.0, 8.0, 8.0, 5), ("beta-4", 8, 8.0, 8.0, 8.0, 5))
     assert findings.collapses(table, KEYS, "bce") == [
-        "The posterior of bce has collapsed: it has 0.0 active units of 8 (the same for all 5 seeds).",
-        "The posterior of beta-4 has collapsed: it has 0.2 active units of 8 (95 % interval 0.0 to 0.4, 5 seeds).",
+        f"The posterior of bce has collapsed: in every seed all dimensions have {BELOW}.",
+        f"The posterior of beta-4 has collapsed: in every seed all dimensions have {BELOW}.",
+    ]
+
+
+def test_a_posterior_that_collapsed_in_some_seeds_has_collapsed_in_part():
+    assert findings.collapses(summary(("bce", 8, 7.8, 7.2, 8.4, 5)), KEYS, "bce") == [
+        "No posterior has collapsed in all its dimensions.",
+        f"Collapse is partial of bce: 7.8 of 8 dimensions (95 % interval 7.2 to 8.4, 5 seeds) have {BELOW}.",
     ]
 
 
 def test_many_collapses_take_one_sentence():
-    table = summary(*((f"v{index}", 8, 0.0, 0.0, 0.0, 5) for index in range(5)))
+    table = summary(*((f"v{index}", 8, 8.0, 8.0, 8.0, 5) for index in range(5)))
     assert findings.collapses(table, KEYS, "v0") == [
-        "The posteriors of v0, v1, v2, v3 and v4 have collapsed: fewer than 0.5 active units on average."
+        f"The posteriors of v0, v1, v2, v3 and v4 have collapsed: in every seed all dimensions have {BELOW}."
     ]
 
 
 def test_no_collapse_is_said_too():
-    table = summary(("bce", 8, 5.8, 5.2, 6.4, 5), ("lost", 8, NAN, NAN, NAN, 0), ("mse", 16, 4.2, 4.0, 4.6, 5))
-    assert findings.collapses(table, KEYS, "bce") == [
-        "No posterior has collapsed: mse at latent size 16 has the fewest active units, 4.2 active units of 16 "
-        "(95 % interval 4.0 to 4.6, 5 seeds)."
-    ]
+    table = summary(("bce", 8, 0.0, 0.0, 0.0, 5), ("lost", 8, NAN, NAN, NAN, 0), ("mse", 16, 0.0, 0.0, 0.0, 5))
+    assert findings.collapses(table, KEYS, "bce") == [f"No latent dimension of any run has collapsed: none has {BELOW}."]
 
 
 def test_where_nothing_was_trained_nothing_is_said():
@@ -353,23 +463,65 @@ def test_grid_points_of_several_keys():
         "At latent size 2 and learning rate 0.01",
         "At latent size 8 and learning rate 0.1",
     ]
-    collapsed = summary(("b", 2, 0.0, 0.0, 0.0, 3), ("b", 8, 0.0, 0.0, 0.0, 3)).assign(learning_rate=[0.01, 0.1])
-    assert findings.collapses(collapsed, keys, "bce") == [
-        "The posterior of b has collapsed at 2 grid points: at latent size 8 and learning rate 0.1 it has "
-        "0.0 active units of 8 (the same for all 3 seeds)."
-    ]
+    collapsed = summary(("b", 2, 2.0, 2.0, 2.0, 3), ("b", 8, 8.0, 8.0, 8.0, 3), ("bce", 8, 1.0, 1.0, 1.0, 3))
+    assert findings.collapses(collapsed.assign(learning_rate=[0.01, 0.1, 0.1]), keys, "bce")[0] == (
+        f"The posterior of b has collapsed at 2 grid points: in every seed all dimensions have {BELOW}; at latent size 8 "
+        "and learning rate 0.1 bce keeps 7.0 of 8 dimensions (the same for all 3 seeds)."
+    )
 
 
-def test_a_loss_on_grey_pixels_is_no_likelihood(monkeypatch):
-    labels = {"ELBO": True, "rate": False, "NLL": True}
-    registered = {label: metric(label, "nats", None, per_likelihood) for label, per_likelihood in labels.items()}
-    monkeypatch.setattr(findings, "METRICS", registered)
+def test_a_loss_on_grey_pixels_is_no_likelihood():
     assert findings.unnormalised(runs(("bce", "mass", "static"), ("mse", "density", "none"))) == []
-    [sentence] = findings.unnormalised(runs(("bce", "not a density", "none"), ("mse", "density", "none")))
-    assert sentence == (
+    made = runs(("bce", "not a density", "none"), ("mse", "density", "none")).assign(nll=[1.0, 2.0], distortion=[NAN, 2.0])
+    assert findings.unnormalised(made) == [
         "The bernoulli likelihood on grey pixels is not a density: ELBO and NLL of bce are values of a loss, "
         "to be compared among themselves only. On binarised data they would be log-probabilities."
-    )
+    ]
+    assert findings.unnormalised(made.assign(status="diverged")) == []
+
+
+def test_weights_of_gaussian_pixels_are_told_apart():
+    made = scored(sigma=[0.5, 0.5, 0.109, 0.111, NAN], effective_weight=[0.25, 0.25, 0.01231, 0.01234, NAN])
+    made["variant"] = ["mse", "also", "learned", "learned", "bce"]
+    assert findings.effective_weights(made) == [
+        "β and σ² of Gaussian pixels act together, as the optimum depends on βσ² alone. It is 0.25 for mse and also; "
+        "0.0123 for learned: these variants differ by that weight as well as by their likelihood."
+    ]
+    made.loc[3, "effective_weight"] = 0.03
+    assert "; 0.0123 to 0.03 for learned:" in findings.effective_weights(made)[0]
+    assert findings.effective_weights(scored(sigma=[0.5, 0.5], effective_weight=[0.25, 1.0])) == [], "β alone differs"
+    assert findings.effective_weights(scored(sigma=[0.5, 0.25], effective_weight=[0.25, 0.25])) == [], "βσ² is the same"
+    assert findings.effective_weights(scored(sigma=[NAN], effective_weight=[NAN])) == []
+
+
+def test_mutual_information_at_its_ceiling_is_a_lower_bound():
+    # ln 360 = 5.886.
+    made = scored(mutual_information=[5.38, 5.39, 5.89, NAN], status=["trained"] * 3 + ["diverged"])
+    assert findings.at_ceiling(made, 360) == [
+        "In 2 of 3 runs (of b and c) the mutual information lies within 0.5 nats of its ceiling, ln N = 5.89 for N = 360 "
+        "images: read it as “at least”, and marginal KL as “at most”."
+    ]
+    assert findings.at_ceiling(made, 10_000) == []
+    assert findings.at_ceiling(made, 100)[0].startswith("In all 3 runs the mutual information")
+    assert findings.at_ceiling(made[:1], 100)[0].startswith("In the only run the mutual information")
+
+
+def test_spreads_at_their_bound_are_said():
+    made = scored(share_at_bound=[0.1, 0.2, 0.0, NAN, 0.0004], variant=["pixel", "pixel", "learned", "mse", "logistic"])
+    assert findings.at_bound(made) == [
+        "Of the learned σ or scales, 15 % of pixel and 0.04 % of logistic lie at their lower bound, as means over runs: "
+        "likelihoods there depend on the bound."
+    ]
+    assert findings.at_bound(made[2:4]) == []
+
+
+def test_few_effective_samples_are_said():
+    made = scored(effective_samples=[9.9, 3.24, 10.0, NAN], status=["trained"] * 3 + ["diverged"])
+    assert findings.few_samples(made, 100) == [
+        "In 2 of 3 runs (of a and b) fewer than 10 of the K = 100 samples an image are effective, 3.2 at the fewest: NLL "
+        "may lie far above −log p(x) there."
+    ]
+    assert findings.few_samples(made[2:], 100) == []
 
 
 def test_too_few_seeds_are_said():

@@ -10,25 +10,32 @@ import pandas as pd
 import pytest
 import yaml
 
-from vaebench import report, specification, tables
+from vaebench import evaluation, report, specification, tables
 from vaebench.errors import UserError
 from vaebench.figures import FIGURES
-from vaebench.metrics import METRICS
+from vaebench.metrics import FAMILIES, METRICS
 from vaebench.store import Results, replacing, write_json, write_text
 from vaebench.timing import stage_times
 
 ENVIRONMENT = {"python": "3.11", "torch": "2.14.1", "processor": "a <fast> one", "git commit": "0123456789ab"}
 GRID = {"seeds": 3, "grid": {"latent_size": [2, 8]}}
 NUMBER = re.compile(r"−?\d+(?:\.\d+)?")
+# What only linear runs, only runs on grey pixels and only Gaussian pixels have.
+LINEAR_ONLY = [metric.name for metric in METRICS.values() if metric.family == "optimum"]
+GREY_ONLY = ["common_bits_per_dim", "common_sigma"]
+GAUSSIAN_ONLY = ["sigma", "effective_weight"]
+# Made-up scores that no warning is due for; all others are random.
+SCORES = {"collapsed_units": 1.0, "effective_samples": 50.0, "mutual_information": 2.0, "share_at_bound": 0.0}
 
 
 class Page(HTMLParser):
-    """What a test asks of a page: its text, links, tags, and by section its items, tables and preformatted text."""
+    """What a test asks of a page: its text, links, tags, the answer's paragraphs, and by section its items, tables and
+    preformatted text."""
 
     def __init__(self, html: str):
         super().__init__()
         self.text, self.tags, self.links = "", set(), []
-        self.items, self.pre, self.rows = {}, {}, {}
+        self.items, self.pre, self.rows, self.answer = {}, {}, {}, []
         self.open, self.section, self.table = [], None, None
         self.feed(html)
 
@@ -44,6 +51,8 @@ class Page(HTMLParser):
             self.table.append([])
         elif tag in ("td", "th"):
             self.table[-1].append("")
+        elif tag == "p" and self.section == "answer" and "section" in self.open:
+            self.answer.append("")
         elif tag == "li":
             self.items.setdefault(self.section, []).append("")
         elif tag == "pre":
@@ -60,6 +69,8 @@ class Page(HTMLParser):
         self.text += data
         if "td" in self.open or "th" in self.open:
             self.table[-1][-1] += data
+        if "p" in self.open and self.section == "answer" and "section" in self.open:
+            self.answer[-1] += data
         if "li" in self.open:
             self.items[self.section][-1] += data
         if "pre" in self.open:
@@ -70,24 +81,49 @@ class Page(HTMLParser):
         return " ".join(self.text.split())
 
 
-def fill(experiment, results, diverged=(), environments=()) -> None:
-    """Results as training, evaluation and drawing leave them, with made-up numbers. environments: run index -> changes."""
+def scores(run, random) -> dict[str, float]:
+    """A metric's name -> a made-up value, of the metrics that such a run has."""
+    absent = set() if run.network.kind == "linear" else set(LINEAR_ONLY)
+    absent |= set() if run.n_levels > 2 else set(GREY_ONLY)
+    absent |= set() if run.likelihood.kind == "gaussian" else set(GAUSSIAN_ONLY)
+    return {name: SCORES.get(name, random.normal(-20, 1)) for name in METRICS if name not in absent}
+
+
+def spectrum_of(run) -> pd.DataFrame:
+    """Two dimensions, the second collapsed; those of a linear run are exactly as predicted."""
+    kl = np.array([1.5, 0.0])
+    columns = {"rank": [1, 2], "dimension": [1, 0], "kl": kl, "collapse_epsilon": kl, "posterior_variance": np.exp(-2 * kl)}
+    optimal = kl if run.network.kind == "linear" else np.nan
+    columns |= {"optimal_kl": optimal, "optimal_posterior_variance": np.exp(-2 * kl), "eigenvalue_ratio": [20.0, 0.1]}
+    return pd.DataFrame(columns).assign(run_id=run.run_id)
+
+
+def fill(experiment, results, diverged=(), environments=(), changes=None) -> None:
+    """Results as training, evaluation and drawing leave them, with made-up numbers.
+
+    environments: run index -> changes. changes: a metric's name -> its value in all runs.
+    """
     folder = results.experiment(experiment.name)
     random = np.random.default_rng(0)
-    changes = dict(environments)
+    made_with = dict(environments)
     for index, run in enumerate(experiment.runs):
         diverged_epoch = 2 if index in diverged else None
-        record = {"diverged_epoch": diverged_epoch, "environment": ENVIRONMENT | changes.get(index, {})}
+        record = {"diverged_epoch": diverged_epoch, "environment": ENVIRONMENT | made_with.get(index, {})}
         write_json(folder.run(run.run_id).record, record)
     lost = {experiment.runs[index].run_id for index in diverged}
     for cohort in experiment.cohorts:
         files = folder.cohort(cohort.name)
         run_ids = [run.run_id for run in cohort.runs]
-        values = [(run_id, name, random.normal(-20, 1)) for run_id in run_ids if run_id not in lost for name in METRICS]
+        values = [
+            (run.run_id, name, value)
+            for run in cohort.runs
+            for name, value in (scores(run, random) | (changes or {})).items()
+            if run.run_id not in lost
+        ]
         metrics = pd.DataFrame(values, columns=["run_id", "metric", "value"]).assign(standard_error=0.1)
         columns = {f"{split}_{term}": 1.0 for split in ("train", "validation") for term in ("rate", "distortion")}
         history = pd.DataFrame({"run_id": run_ids, "epoch": 0, "seconds": 1.5, **columns})
-        spectrum = pd.DataFrame({"run_id": run_ids, "rank": 1, "kl": 0.5})
+        spectrum = pd.concat([spectrum_of(run).iloc[: 0 if run.run_id in lost else 2] for run in cohort.runs])
         for table, path in ((metrics, files.metrics), (history, files.history), (spectrum, files.spectrum)):
             with replacing(path) as temporary:
                 table.to_parquet(temporary)
@@ -97,13 +133,17 @@ def fill(experiment, results, diverged=(), environments=()) -> None:
             write_text(folder.figure(name, suffix), f"{name} as {suffix}")
 
 
+def numbers(cells: list[str]) -> list[float]:
+    return [float(number.replace("−", "-")) for number in NUMBER.findall(" ".join(cells))]
+
+
 @pytest.fixture
 def written(make_experiment, tmp_path):
     """Make results of an experiment and the report on them; gives the experiment, its folder and the page."""
 
-    def write(diverged=(), environments=(), **changes):
+    def write(diverged=(), environments=(), scores=None, **changes):
         experiment, results = make_experiment(**changes), Results(tmp_path / "results")
-        fill(experiment, results, diverged, environments)
+        fill(experiment, results, diverged, environments, scores)
         report.write(experiment, results)
         folder = results.experiment(experiment.name)
         return experiment, folder, Page(folder.report.read_text(encoding="utf-8"))
@@ -113,37 +153,56 @@ def written(make_experiment, tmp_path):
 
 def test_the_summary_holds_the_numbers_of_the_table(written):
     _, folder, page = written(**GRID, diverged=[0])
-    expected = []
-    for row in tables.load(folder).summary.to_dict("records"):
-        numbers = [row["latent_size"], row["n"], *([row["n_diverged"]] if row["n_diverged"] else [])]
-        bounds = [row[name + end] for name in METRICS for end in ("", "_low", "_high")]
-        formatted = [f"{value:.2f}".replace("-", "−") for value in bounds if not np.isnan(value)]
-        expected.append([*map(str, numbers), *formatted])
-    # The first cell of a group's first row is the variant and its likelihood.
-    shown = [row[1:] if row[0].startswith(("bce", "mse")) else row for row in page.rows["summary-table"][1:]]
-    assert [NUMBER.findall(" ".join(row)) for row in shown] == expected
-    assert [row[0] for row in page.rows["summary-table"][1::2]] == ["bcebernoulli, not a density", "msegaussian, sigma 0.5"]
-    assert shown[0][1] == "2 (+1 diverged)"
+    summary = tables.load(folder).summary
+    families = tables.metrics_by_family(summary)
+    assert list(families) == [family for family in FAMILIES if family != "optimum"]
+    for family, metrics in families.items():
+        # The first cell of a group's first row is the variant and its likelihood.
+        rows = page.rows[f"summary-{family}-table"][1:]
+        assert [row[0] for row in rows[::2]] == ["bcebernoulli, not a density", "msegaussian, sigma 0.5"]
+        shown = [row[1:] if row[0].startswith(("bce", "mse")) else row for row in rows]
+        assert shown[0][1] == "2 (+1 diverged)"
+        for cells, row in zip(shown, summary.to_dict("records"), strict=True):
+            assert cells[0] == str(row["latent_size"])
+            bounds = [row[metric.name + end] for metric in metrics for end in ("", "_low", "_high")]
+            expected = [value for value in bounds if not np.isnan(value)]
+            assert numbers(cells[3 if family == "collapse" else 2 :]) == pytest.approx(expected, abs=0.00501)
+        if family == "collapse":
+            assert [cells[2] for cells in shown] == ["partial (2 of 2 seeds)"] + ["partial (3 of 3 seeds)"] * 3
 
 
 def test_a_grid_of_likelihoods_keeps_them_in_its_rows(written):
     variants = {"plain": {}, "fast": {"learning_rate": 0.01}}
     _, _, page = written(variants=variants, baseline="plain", grid={"likelihood": ["bernoulli", "gaussian"]})
-    header, *rows = page.rows["summary-table"]
+    header, *rows = page.rows["summary-information-table"]
     assert header[:4] == ["variant", "latent size", "likelihood", "seeds"]
-    assert [row[-len(METRICS) - 2].split(",")[0] for row in rows] == ["bernoulli", "gaussian"] * 2
+    n_metrics = len([metric for metric in METRICS.values() if metric.family == "information"])
+    assert [row[-n_metrics - 2].split(",")[0] for row in rows] == ["bernoulli", "gaussian"] * 2
+
+
+def test_a_grid_of_definitions_keeps_points_without_a_setting(written):
+    variants = {"plain": {}, "fast": {"learning_rate": 0.01}}
+    schedules = ["constant", {"schedule": "linear", "over": 0.5}]
+    _, _, page = written(variants=variants, baseline="plain", grid={"kl": schedules}, seeds=3)
+    header, *rows = page.rows["comparisons-evidence-table"]
+    assert header[:6] == ["variant", "latent size", "kl", "kl.weight", "kl.over", "seeds"]
+    # The first row begins with the variant, which the second shares.
+    assert rows[0][1:5] == ["3", "constant", "1.0", "–"]
+    assert rows[1][:4] == ["3", "linear", "1.0", "0.5"]
 
 
 def test_comparisons_are_those_of_the_table(written):
     variants = {"bce": {"likelihood": "bernoulli"}, "fast": {"learning_rate": 0.01}, "mse": {"likelihood": "gaussian"}}
     _, folder, page = written(**GRID, variants=variants)
     compared = tables.load(folder).comparisons
-    rows = page.rows["comparisons-table"][1:]
-    assert [row[0] for row in rows[::2]] == ["fastbernoulli, not a density", "msegaussian, sigma 0.5"]
-    numbers = [NUMBER.findall(" ".join(row)) for row in rows]
-    for shown, (_, group) in zip(numbers, compared.groupby(["variant", "latent_size"], sort=False), strict=True):
-        bounds = group[["difference", "low", "high"]].dropna().to_numpy().flatten()
-        assert shown[-len(bounds) :] == [f"{value:.2f}".replace("-", "−") for value in bounds]
+    for family, metrics in tables.metrics_by_family(tables.load(folder).runs).items():
+        rows = page.rows[f"comparisons-{family}-table"][1:]
+        assert [row[0] for row in rows[::2]] == ["fastbernoulli, not a density", "msegaussian, sigma 0.5"]
+        of_family = compared[compared.metric.isin([metric.name for metric in metrics])]
+        for row, (_, group) in zip(rows, of_family.groupby(["variant", "latent_size"], sort=False), strict=True):
+            bounds = group[["difference", "low", "high"]].dropna().to_numpy().flatten()
+            cells = row[3:] if row[0].startswith(("fast", "mse")) else row[2:]
+            assert numbers(cells) == pytest.approx(bounds, abs=0.00501)
 
 
 def test_bold_marks_what_is_supported(written, tmp_path):
@@ -151,21 +210,23 @@ def test_bold_marks_what_is_supported(written, tmp_path):
     compared = pd.read_csv(folder.comparisons)
     first, second, *_ = compared.index[compared.comparable]
     compared["p_adjusted"] = 0.2
-    compared.loc[[first, second], ["difference", "low", "high"]] = [0.123, 0.1, 0.146]
+    # So small that no other has its decimals.
+    compared.loc[[first, second], ["difference", "low", "high"]] = [77.123, 77.1, 77.146]
     compared.loc[first, "p_adjusted"] = 0.01
     compared.to_csv(folder.comparisons, index=False)
     report.write(experiment, Results(tmp_path / "results"))
     html = folder.report.read_text(encoding="utf-8")
-    assert html.count('class="mean bold">0.12<') == html.count('class="mean bold"') == 1
-    assert html.count(">0.12<") == 2, "an interval that excludes 0 is not enough"
+    assert html.count('class="mean bold">77.12<') == html.count('class="mean bold"') == 1
+    assert html.count(">77.12<") == 2, "an interval that excludes 0 is not enough"
 
 
 def test_other_measures_are_never_compared(written):
     _, _, page = written(**GRID)
-    per_likelihood = [metric.per_likelihood for metric in METRICS.values()]
-    for row in page.rows["comparisons-table"][1:]:
-        assert row.count("not comparable") == sum(per_likelihood)
-    assert not any("nats of ELBO" in sentence for sentence in page.items["findings"])
+    for family in ("evidence", "levels", "collapse", "information", "reconstruction"):
+        n_apart = sum(metric.per_likelihood for metric in METRICS.values() if metric.family == family)
+        for row in page.rows[f"comparisons-{family}-table"][1:]:
+            assert row.count("not comparable") == n_apart
+    assert "nats of ELBO against" not in page.words
     assert any("mse are not compared with those of bce" in sentence for sentence in page.items["findings"])
 
 
@@ -191,19 +252,21 @@ def test_the_page_stands_alone(written):
 
 
 def test_every_figure_is_embedded_with_its_caption(written):
-    _, _, page = written()
-    assert sum(link.startswith("data:") for link in page.links) == len(FIGURES)
+    _, folder, page = written()
+    figures = [FIGURES[name] for name in FIGURES.applicable(tables.load(folder))]
+    assert sum(link.startswith("data:") for link in page.links) == len(figures)
     assert sum(link.startswith("data:image/png") for link in page.links) == 1
-    for figure in FIGURES.values():
+    for figure in figures:
         assert figure.title in page.text
         assert " ".join(figure.caption.split()) in page.words
 
 
-def test_every_metric_is_defined(written):
+def test_every_metric_that_a_run_has_is_defined(written):
     _, _, page = written()
     for metric in METRICS.values():
-        assert f"{metric.definition} In {metric.unit};" in page.words
-        assert metric.reference in page.text
+        unit = f"In {metric.unit};" if metric.unit else "A number without unit;"
+        assert (f"{metric.definition} {unit}" in page.words) == (metric.family != "optimum")
+    assert "In ;" not in page.words
 
 
 def test_diverged_runs_are_listed(written):
@@ -212,21 +275,113 @@ def test_diverged_runs_are_listed(written):
     lost = [f"{experiment.runs[index].run_id} (after 2 epochs)" for index in (1, 3)]
     assert warning == f"Diverged, without scores: 2 of 6 runs: {', '.join(lost)}."
     [row] = [row for row in page.rows["runs-table"] if row[0] == experiment.runs[1].run_id]
-    assert row == [experiment.runs[1].run_id, "1", "diverged", *["–"] * len(METRICS)]
+    n_metrics = len(METRICS) - len(LINEAR_ONLY)
+    assert row == [experiment.runs[1].run_id, "1", "diverged", *["–"] * (1 + n_metrics)]
 
 
 def test_a_variant_of_which_every_run_diverged(written):
     _, _, page = written(seeds=3, diverged=[3, 4, 5], variants={"bce": {}, "wild": {"learning_rate": 1.0}})
-    assert page.rows["summary-table"][2][1:] == ["3", "0 (+3 diverged)", *["–"] * len(METRICS)]
+    assert page.rows["summary-collapse-table"][2][1:] == ["3", "0 (+3 diverged)", *["–"] * 5]
     assert "so nothing is compared" in page.words
     assert any("Nothing of wild is compared with bce" in text for text in page.items["findings"])
 
 
+def test_where_every_run_diverged_the_page_says_so(written):
+    _, _, page = written(diverged=range(4))
+    assert page.answer == ["There is no ELBO to answer by: no run was trained to the end."]
+    assert "No run was trained to the end, so there is nothing to sum up." in page.words
+    assert not any(name.startswith("summary") for name in page.rows)
+
+
 def test_one_seed_has_no_interval(written):
     _, _, page = written(seeds=1, variants={"bce": {}, "fast": {"learning_rate": 0.01}})
-    assert page.items["findings"][0] == "No difference in ELBO is supported: with fewer than 3 seeds there is no interval."
+    best, difference = page.answer
+    assert re.fullmatch(r"(bce|fast) has the best mean ELBO, −\d\d\.\d\d nats \(1 seed, no interval\)\.", best)
+    assert difference == "No difference in ELBO is supported: with fewer than 3 seeds there is no interval."
     assert any("There is no interval in 2 of 2 rows of the summary" in text for text in page.items["warnings"])
-    assert not any("[" in cell for row in page.rows["summary-table"][1:] for cell in row)
+    assert not any("[" in cell for row in page.rows["summary-evidence-table"][1:] for cell in row)
+
+
+def test_the_answer_stands_first_and_by_the_headline(written):
+    variants = {"bce": {}, "fast": {"learning_rate": 0.01}}
+    _, _, page = written(seeds=3, variants=variants, headline="psnr", description="Described.")
+    assert page.words.index("Described.") < page.words.index(page.answer[0]) < page.words.index("Experiment tiny on digits")
+    assert re.match(r"(bce|fast) has the best mean PSNR, −\d\d\.\d+ dB \(95 % interval", page.answer[0])
+    assert all("PSNR" in sentence for sentence in page.answer)
+    # That of the ELBO is among the findings.
+    assert sum("ELBO" in sentence for sentence in page.items["findings"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("headline", "answer"),
+    [
+        ("elbo", r"bce has a mean ELBO of −\d\d\.\d+ nats \(95 % interval .*, 3 seeds\)\."),
+        ("active_units", r"bce has a mean active units of −\d\d\.\d+ \(95 % interval .*, 3 seeds\)\."),
+        ("share_at_bound", r"bce has a mean spread at bound of 0\.00 \(the same for all 3 seeds\)\."),
+        ("optimum_gap", r"There is no gap to the optimum to answer by: it applies to none of the runs\."),
+    ],
+)
+def test_one_variant_has_an_answer_for_every_headline(written, headline, answer):
+    _, _, page = written(seeds=3, variants={"bce": {}}, headline=headline)
+    [sentence] = page.answer
+    assert re.fullmatch(answer, sentence)
+
+
+def test_linear_runs_are_answered_by_their_optimum(written):
+    reached = {"optimum_gap": 0.03, "active_units": 1, "optimal_active_units": 1}
+    variants = {"a": {"likelihood": "gaussian"}, "b": {"likelihood": {"kind": "gaussian", "sigma": 0.25}}}
+    _, folder, page = written(
+        scores=reached,
+        seeds=3,
+        grid={"latent_size": [2, 8]},
+        defaults={"network": "linear"},
+        variants=variants,
+        baseline="a",
+        headline="optimum_gap",
+        evaluation={"n_samples": 4, "split": "train"},
+    )
+    assert page.answer == [
+        "Training reached the closed-form optimum in all 12 runs: every dimension's KL within 2 % or 0.02 nats, the ELBO "
+        "within 0.1 nats, active dimensions as predicted."
+    ]
+    header, *rows = page.rows["linear-table"]
+    assert [row[-8:-3] for row in rows] == [["1", "1", "0", "0.0000", "0.0000"]] * 4
+    assert rows[0][-2] == f"0.0300 ± {(0.5 / (4 * 1257) / 3) ** 0.5:.4f}"
+    assert [row[-1] for row in rows] == ["3 of 3"] * 4
+    assert header[-1] == "runs that reached it"
+    assert "#linear" in page.links
+    assert tables.linear_file(folder).exists()
+    assert "Train split, mean over training seeds" in page.words
+    assert "Scores are of the whole train split, N = 1,257 images" in page.words
+
+
+def test_only_linear_runs_have_a_table_against_their_optimum(written):
+    _, _, page = written()
+    assert "linear-table" not in page.rows
+    assert "#linear" not in page.links
+
+
+def test_binary_data_have_no_common_bits(written):
+    _, _, page = written(defaults={"binarisation": "static"}, variants={"bce": {}, "fast": {"learning_rate": 0.01}})
+    assert [cell.split(" [")[0] for cell in page.rows["summary-levels-table"][0][3:]] == ["bits/dim", "spread at bound"]
+    assert "scored as grey levels" not in page.words
+    assert "common likelihood" not in page.words
+
+
+def test_doubts_about_single_metrics_are_said(written):
+    doubtful = {"effective_samples": 2.5, "mutual_information": 5.8, "share_at_bound": 0.25}
+    _, _, page = written(scores=doubtful, seeds=3, defaults={"binarisation": "static"}, variants={"bce": {}})
+    few, ceiling, bound = page.items["warnings"]
+    assert few.startswith("In all 3 runs fewer than 10 of the K = 4 samples an image are effective, 2.5 at the fewest")
+    assert "its ceiling, ln N = 5.89 for N = 360 images" in ceiling
+    assert "25 % of bce lie at their lower bound" in bound
+
+
+def test_different_weights_of_gaussian_pixels_are_a_finding(written):
+    variants = {"wide": {"likelihood": "gaussian"}, "narrow": {"likelihood": {"kind": "gaussian", "sigma": 0.1}}}
+    _, _, page = written(variants=variants, baseline="wide")
+    [sentence] = [text for text in page.items["findings"] if "βσ²" in text]
+    assert " for wide; " in sentence
 
 
 def test_a_clean_experiment_has_no_warnings(written):
@@ -272,11 +427,36 @@ def test_methods_say_what_variants_change(written):
         "Latent size: 2 and 8.",
         "Likelihood: bernoulli for bce and warm; gaussian (σ = 0.25) for mse.",
         "KL weight: constant (weight = 1) for bce and mse; linear (weight = 1, over = 0.5) for warm.",
-        "Learning rate: 0.001 for bce and mse; 0.01 for warm. Epochs: 3. Batch size: 128;",
+        "Training minimises distortion + weight · rate in nats,",
+        "Learning rate: 0.001 for bce and mse; 0.01 for warm. Its decay: none. Epochs: 3. Batch size: 128;",
+        "4 of the K samples are scored as grey levels too",
+        "its one σ is the best for 180 validation images",
+        "mutual information cannot exceed ln N = 5.89 nats. Total correlation is a mean over 360 of these samples",
+        "above 0.01 over the images",
+        "below ε = 0.1 nats for a share 1 − δ of the images, δ = 0.01",
         "with K = 4 samples",
         "at each grid point with 3 seeds (0 to 2).",
     ):
         assert sentence in page.words
+
+
+def test_methods_write_down_the_objective_that_is_used(written):
+    defaults = {"latent_size": 3, "epochs": 3, "learning_rate_decay": "linear"}
+    variants = {"free": {"kl": "free-bits"}, "held": {"kl": {"schedule": "capacity", "nats": 5}}, "plain": {}}
+    _, _, page = written(defaults=defaults, variants=variants, baseline="plain")
+    for sentence in (
+        "distortion + weight · |Σ_i max(KL_i, free nats) − capacity| in nats",
+        "free nats are 0 unless the schedule names them. The capacity is 0 unless the schedule has one",
+        "free-bits (weight = 1, free_nats = 0.25) for free; capacity (weight = 30, nats = 5, over = 0.5) for held;",
+        "Its decay: linear, to 0 at the end of training.",
+    ):
+        assert sentence in page.words
+
+
+def test_methods_have_the_numbers_of_the_evaluation():
+    assert report.LEVEL_SAMPLES == evaluation.LEVEL_SAMPLES
+    assert report.SIGMA_IMAGES == evaluation.SIGMA_IMAGES
+    assert report.CORRELATION_SAMPLES == evaluation.CORRELATION_SAMPLES
 
 
 def test_the_specification_gives_the_same_runs(written, tmp_path):

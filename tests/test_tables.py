@@ -8,9 +8,19 @@ import pytest
 from scipy import stats
 
 from vaebench import tables
-from vaebench.metrics import METRICS
-from vaebench.store import ExperimentFolder, write_json
-from vaebench.tables import comparisons_table, format_interval, group_keys, presented, runs_table, summary_table
+from vaebench.linear_optimum import BOUNDARY
+from vaebench.metrics import COLLAPSE_EPSILON, FAMILIES, METRICS
+from vaebench.store import ExperimentFolder, Results, replacing, write_json
+from vaebench.tables import (
+    comparisons_table,
+    format_column,
+    format_interval,
+    group_keys,
+    linear_table,
+    presented,
+    runs_table,
+    summary_table,
+)
 
 # ELBO by variant and seed; the pairs differ by -1, -2 and -3.
 ELBO = {"bce": [-10.0, -20.0, -30.0], "beta-4": [-11.0, -22.0, -33.0], "mse": [5.0, 6.0, 7.0]}
@@ -21,11 +31,15 @@ VARIANTS = {
 }
 
 
+NO_SPECTRUM = pd.DataFrame({"run_id": [], "dimension": [], "collapse_epsilon": []})
+LINEAR = {"network": "linear", "latent_size": 3, "likelihood": "gaussian"}
+
+
 @pytest.fixture
 def make(make_experiment, tmp_path):
     """An experiment and its runs table, in which every metric of a run is its ELBO; some runs may have diverged."""
 
-    def make(diverged=(), **changes):
+    def make(diverged=(), spectrum=NO_SPECTRUM, **changes):
         experiment = make_experiment(**{"seeds": 3, "variants": VARIANTS} | changes)
         folder = ExperimentFolder(tmp_path / "results")
         rows = []
@@ -38,9 +52,36 @@ def make(make_experiment, tmp_path):
                     (run.run_id, name, value, None if name == "active_units" else 0.5) for name, value in values.items()
                 ]
         metrics = pd.DataFrame(rows, columns=["run_id", "metric", "value", "standard_error"])
-        return experiment, runs_table(experiment, folder, metrics)
+        return experiment, runs_table(experiment, folder, metrics, spectrum)
 
     return make
+
+
+def spectrum_of(run, kl, optimal_kl, ratio=None) -> pd.DataFrame:
+    """A run's dimensions, whose variances are those that belong to the optimal KL; ratio: λ / βσ², by default so too."""
+    kl, optimal_kl = np.array(kl, float), np.array(optimal_kl, float)
+    ratio = np.exp(2 * optimal_kl) if ratio is None else np.array(ratio, float)
+    variance = np.exp(-2 * optimal_kl)
+    columns = {"dimension": range(len(kl)), "kl": kl, "collapse_epsilon": kl, "posterior_variance": variance + 0.001}
+    optimal = {"optimal_kl": optimal_kl, "optimal_posterior_variance": variance, "eigenvalue_ratio": ratio}
+    return pd.DataFrame(columns | optimal).assign(run_id=run.run_id)
+
+
+@pytest.fixture
+def make_linear(make_experiment):
+    """The linear table of one variant with three dimensions; each seed: gap, active units, those predicted, spectrum."""
+
+    def make_linear(*seeds, **changes):
+        changes = {"defaults": LINEAR, "variants": {"a": {}}, "baseline": "a"} | changes
+        experiment = make_experiment(**{"seeds": len(seeds), "evaluation": {"n_samples": 4, "split": "train"}} | changes)
+        rows, spectra = [], []
+        for run, (gap, active, predicted, *spectrum) in zip(experiment.runs, seeds, strict=True):
+            columns = {"optimum_gap": gap, "active_units": active, "optimal_active_units": predicted}
+            rows.append({"run_id": run.run_id, "variant": run.variant, "latent_size": run.latent_size} | columns)
+            spectra.append(spectrum_of(run, *spectrum))
+        return linear_table(experiment, pd.DataFrame(rows), pd.concat(spectra))
+
+    return make_linear
 
 
 def test_a_row_a_run_with_settings_metrics_and_standard_errors(make):
@@ -90,7 +131,8 @@ def test_diverged_runs_are_counted_and_never_averaged(make):
     summary = summary_table(experiment, runs).set_index("variant")
     assert summary.loc["bce", ["n", "n_diverged", "elbo"]].tolist() == [2, 1, -15]
     assert math.isnan(summary.elbo_low["bce"]), "two seeds give no interval"
-    assert presented(experiment, summary.reset_index()).seeds[0] == "2 (+1 diverged)"
+    for shown in presented(experiment, summary.reset_index()).values():
+        assert shown.seeds[0] == "2 (+1 diverged)"
 
 
 def test_differences_are_paired_by_seed(make):
@@ -193,6 +235,89 @@ def test_names_that_look_like_something_else_stay_names(make_experiment, tmp_pat
     assert again.elbo.isna().tolist() == [False, True, False]
 
 
+def test_runs_say_what_has_collapsed(make):
+    experiment, _ = make()
+    epsilons = {0: [1.0, 0.05, COLLAPSE_EPSILON], 1: [0.09, 0.02, 0.0], 2: [1.0, 2.0, 3.0]}
+    spectra = [
+        # The order of ranks is another than that of dimensions.
+        pd.DataFrame({"run_id": run.run_id, "dimension": [2, 1, 0], "collapse_epsilon": epsilons[run.seed]})
+        for run in experiment.runs
+    ]
+    _, runs = make(diverged=[("mse", 2)], spectrum=pd.concat(spectra))
+    runs = runs.set_index(["variant", "seed"])
+    assert runs.collapsed_dimensions["bce"].tolist()[:2] == ["1", "0 1 2"]
+    assert runs.collapsed_dimensions.isna()["bce", 2]
+    assert runs.collapse.isna()["mse", 2]
+
+
+def test_the_verdict_is_that_of_the_collapsed_units(make, monkeypatch):
+    for variant, counts in {"bce": [0, 0, 0], "beta-4": [0, 3, 2], "mse": [3, 3, 3]}.items():
+        monkeypatch.setitem(ELBO, variant, counts)
+    experiment, runs = make(diverged=[("mse", 0)])
+    assert runs.collapse.dropna().tolist() == ["none"] * 3 + ["none", "full", "partial"] + ["full"] * 2
+    assert summary_table(experiment, runs).collapse.tolist() == [
+        "none (3 of 3 seeds)",
+        "none 1, partial 1, full 1",
+        "full (2 of 2 seeds)",
+    ]
+    experiment, runs = make(diverged=[("bce", 0), ("bce", 1), *(("mse", seed) for seed in range(3))])
+    bce, _, mse = summary_table(experiment, runs).collapse
+    assert bce == "none (1 of 1 seed)"
+    assert pd.isna(mse)
+
+
+def test_lists_of_a_single_number_stay_text(tmp_path):
+    table = pd.DataFrame({"collapse": ["none", None], "collapsed_dimensions": ["3", None]})
+    tables._save_csv(table, tmp_path / "table.csv")
+    again = tables._read_csv(tmp_path / "table.csv")
+    assert again.collapsed_dimensions.tolist()[:1] == ["3"]
+    assert again.collapse.tolist()[:1] == ["none"]
+    assert again.iloc[1].isna().all()
+
+
+def test_there_is_a_table_for_each_family_that_any_run_has(make):
+    experiment, runs = make()
+    runs["ssim"] = math.nan
+    runs["psnr"] = [math.nan] * 8 + [3.0]
+    for name in ("optimal_elbo", "optimal_active_units", "optimum_gap"):
+        runs[name] = math.nan
+    shown = presented(experiment, summary_table(experiment, runs))
+    assert list(shown) == ["evidence", "levels", "collapse", "information", "reconstruction"]
+    keys = ["variant", "latent size", "likelihood", "seeds"]
+    reconstruction = shown["reconstruction"]
+    assert list(reconstruction) == [*keys, "squared error [pixel values²] ↓", "PSNR [dB] ↑"]
+    assert reconstruction["PSNR [dB] ↑"].tolist() == ["–", "–", "3.00"]
+    assert list(shown["collapse"])[:6] == [*keys, "collapse", "active units [dimensions]"]
+    assert shown["collapse"].collapse.tolist() == ["partial (3 of 3 seeds)"] * 3
+    n_metrics = sum(len(each.columns) - len(keys) for each in shown.values()) - 1
+    assert n_metrics == len(METRICS) - 4
+
+
+def test_where_nothing_was_trained_there_is_no_table(make):
+    experiment, runs = make(diverged=[(variant, seed) for variant in VARIANTS for seed in range(3)])
+    assert presented(experiment, summary_table(experiment, runs)) == {}
+
+
+@pytest.mark.parametrize(
+    ("columns", "texts"),
+    [
+        # A third of the usual half width, 0.009, is 0.003.
+        (([2.38, 2.5], [2.371, 2.49], [2.389, 2.508]), ["2.380 [2.371, 2.389]", "2.500 [2.490, 2.508]"]),
+        (([-24.21], [-24.3], [-24.12]), ["−24.21 [−24.30, −24.12]"]),
+        (([0.0132], [0.0128], [0.0136]), ["0.0132 [0.0128, 0.0136]"]),
+        # Without intervals, three digits of the largest; equal values and missing ones do not count.
+        (([0.0132, 0.001], [math.nan] * 2, [math.nan] * 2), ["0.0132", "0.0010"]),
+        (([5.0, math.nan], [5.0, math.nan], [5.0 + 1e-15, math.nan]), ["5.00 [5.00, 5.00]", "–"]),
+        (([math.nan], [math.nan], [math.nan]), ["–"]),
+        (([1e-12], [-1e-12], [2e-12]), ["0.00 [0.00, 0.00]"]),
+        (([1.0], [1 - 1e-8], [1 + 1e-8]), ["1.0000 [1.0000, 1.0000]"]),
+        (([0.00012], [0.00011], [0.00013]), ["0.000120 [0.000110, 0.000130]"]),
+    ],
+)
+def test_a_column_has_the_decimals_that_its_intervals_and_values_need(columns, texts):
+    assert format_column(*map(pd.Series, columns)) == texts
+
+
 @pytest.mark.parametrize(
     ("values", "text"),
     [
@@ -213,16 +338,132 @@ def test_headings_say_unit_direction_and_samples(make_experiment):
     assert tables.heading(METRICS["rate"], experiment) == "rate [nats]"
 
 
-def test_latex_is_a_booktabs_table_with_special_characters_escaped(make_experiment):
-    shown = pd.DataFrame({"variant": ["a_b & c"], "ELBO [nats] ↑": ["−1.00 [−2.00, 0.00]"]})
-    latex = tables._latex(make_experiment(), shown)
+def test_markdown_has_a_heading_for_each_family():
+    shown = {"evidence": pd.DataFrame({"variant": ["a"]}), "collapse": pd.DataFrame({"variant": ["b"]})}
+    assert tables._markdown(shown) == (
+        "## Evidence\n\n| variant |\n| --- |\n| a |\n\n## Posterior collapse\n\n| variant |\n| --- |\n| b |\n"
+    )
+
+
+def test_latex_is_a_booktabs_table_for_each_family_with_special_characters_escaped(make_experiment):
+    shown = pd.DataFrame({"variant": ["a_b & c"], "ELBO [nats] ↑": ["−1.00 [−2.00, 0.00]"], "SSIM": ["–"]})
+    latex = tables._latex(make_experiment(), {"evidence": shown, "levels": shown})
     for command in (
         r"\toprule",
         r"\midrule",
         r"\bottomrule",
         r"a\_b \& c",
         r"ELBO [nats] $\uparrow$",
-        r"$-$1.00 [$-$2.00, 0.00]",
+        r"$-$1.00 [$-$2.00, 0.00] & -- \\",
     ):
-        assert command in latex
+        assert latex.count(command) == 2
+    assert [line for line in latex.splitlines() if line.startswith("% ")][1:] == ["% Evidence", "% Bits per dimension"]
     assert latex.isascii()
+
+
+def test_latex_knows_every_sign_of_every_heading(make_experiment):
+    experiment = make_experiment()
+    headings = pd.DataFrame({tables.heading(metric, experiment): ["–"] for metric in METRICS.values()})
+    assert tables._latex(experiment, {"levels": headings}).isascii()
+
+
+def test_a_linear_run_against_its_optimum(make_linear):
+    # The boundary is at 1.02: the third dimension is left out, whatever it has become.
+    spectrum = [1.01, 0.3, 0.7], [1.0, 0.28, 0.0], [math.exp(2), math.exp(0.56), 1.01]
+    [row] = make_linear((-0.01, 2, 2, *spectrum)).to_dict("records")
+    assert (row["variant"], row["latent_size"]) == ("a", 3)
+    assert (row["n"], row["n_reached"], row["predicted_active"], row["near_boundary"]) == (1, 1, 2, 1)
+    assert (row["active_low"], row["active_high"], row["gap"]) == (2, 2, -0.01)
+    assert row["kl_error"] == pytest.approx(0.02)
+    assert row["kl_share_error"] == pytest.approx(0.02 / 0.28)
+    assert row["variance_error"] == pytest.approx(0.001)
+
+
+def test_linear_runs_are_summed_up_over_seeds(make_linear):
+    optimal = [1.0, 0.5, 0.0]
+    seeds = [(0.1, 2, 2, [1.0, 0.5, 0.0], optimal), (0.04, 3, 2, [1.5, 0.5, 0.2], optimal)]
+    [row] = make_linear(*seeds).to_dict("records")
+    assert (row["n"], row["n_reached"], row["active_low"], row["active_high"]) == (2, 1, 2, 3)
+    assert row["gap"] == pytest.approx(0.07)
+    assert (row["kl_error"], row["kl_share_error"]) == pytest.approx((0.5, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("change", "reached"),
+    [
+        ({}, 1),
+        ({"kl": [2.039, 0.5, 0.0]}, 1),  # 2 % of 2 nats are 0.04
+        ({"kl": [2.041, 0.5, 0.0]}, 0),
+        ({"kl": [2.0, 0.519, 0.019]}, 1),  # and 0.02 nats wherever that is more
+        ({"kl": [2.0, 0.521, 0.0]}, 0),
+        ({"kl": [2.0, 0.5, 0.021]}, 0),
+        ({"gap": 0.11}, 1),  # 0.1 and twice an error of 0.0096
+        ({"gap": 0.13}, 0),
+        ({"gap": -0.13}, 0),
+        ({"active": 1}, 0),
+        ({"active": 1, "ratio": [math.exp(4), 1 + 0.99 * BOUNDARY, 0.1]}, 1),
+        ({"active": 0, "ratio": [math.exp(4), 1 + 0.99 * BOUNDARY, 0.1]}, 0),
+        ({"active": 1, "ratio": [math.exp(4), 1 + 1.01 * BOUNDARY, 0.1]}, 0),
+    ],
+)
+def test_what_it_takes_to_have_reached_the_optimum(make_linear, change, reached):
+    run = {"gap": 0.0, "active": 2, "predicted": 2, "kl": [2.0, 0.5, 0.0], "optimal": [2.0, 0.5, 0.0]}
+    run |= {"ratio": [math.exp(4), math.e, 0.1]} | change
+    assert make_linear(tuple(run.values())).n_reached.tolist() == [reached]
+
+
+def test_the_monte_carlo_error_of_the_elbo_is_that_of_a_simulation(make_linear):
+    """A linear VAE at its optimum for β = 2, σ = 0.5 and eigenvalues 4, 1 and 0.25, drawn from image by image."""
+    eigenvalues, weight, sigma = np.array([4.0, 1.0, 0.25]), 2, 0.5
+    noise = weight * sigma**2
+    ratio = np.maximum(eigenvalues / noise, 1)
+    scale = np.sqrt(np.maximum(eigenvalues - noise, 0))
+    random = np.random.default_rng(0)
+    x = random.standard_normal((20_000, 1, 3)) * np.sqrt(eigenvalues)
+    z = x * scale / (scale**2 + noise) + random.standard_normal((20_000, 20, 3)) / np.sqrt(ratio)
+    distortion = ((x - z * scale) ** 2).sum(-1) / (2 * sigma**2)
+    n_draws = 1257 * 4
+    expected = math.sqrt(distortion.var(axis=1, ddof=1).mean() / n_draws)
+    kl = 0.5 * np.log(ratio)
+    settings = LINEAR | {
+        "likelihood": {"kind": "gaussian", "sigma": sigma},
+        "kl": {"schedule": "constant", "weight": weight},
+    }
+    seeds = [(0.0, 2, 2, kl, kl, eigenvalues / noise)] * 4
+    assert make_linear(seeds[0], defaults=settings).gap_error[0] == pytest.approx(expected, rel=0.02)
+    # The mean of four.
+    assert make_linear(*seeds, defaults=settings).gap_error[0] == pytest.approx(expected / 2, rel=0.02)
+
+
+def test_runs_without_an_optimum_have_no_linear_table(make_linear, make_experiment, tmp_path):
+    nothing = math.nan
+    unknown = (nothing, 2, nothing, [1.0, 0.5, 0.0], [nothing] * 3)
+    assert make_linear(unknown).empty
+    known = (0.0, 2, 2, [1.0, 0.5, 0.0], [1.0, 0.5, 0.0])
+    assert make_linear(known, unknown).n.tolist() == [1], "runs that have one are compared"
+
+
+def test_linear_csv_is_written_where_there_is_one(make_experiment, tmp_path):
+    experiment, results = make_experiment(variants={"a": {}}, baseline="a", defaults=LINEAR), Results(tmp_path / "results")
+    folder = results.experiment(experiment.name)
+    [cohort] = experiment.cohorts
+    files = folder.cohort(cohort.name)
+    for run in experiment.runs:
+        write_json(folder.run(run.run_id).record, {"diverged_epoch": None})
+    values = [(run.run_id, name, 2.0) for run in experiment.runs for name in METRICS]
+    written = {
+        files.metrics: pd.DataFrame(values, columns=["run_id", "metric", "value"]).assign(standard_error=0.1),
+        files.history: pd.DataFrame({"run_id": [run.run_id for run in experiment.runs]}),
+    }
+    for optimal, expected in (([1.0, 0.5, 0.0], True), ([math.nan] * 3, False)):
+        written[files.spectrum] = pd.concat([spectrum_of(run, [1.0, 0.5, 0.0], optimal) for run in experiment.runs])
+        for path, table in written.items():
+            with replacing(path) as temporary:
+                table.to_parquet(temporary)
+        tables.aggregate(experiment, results)
+        assert tables.linear_file(folder).exists() == expected, "and not left over"
+        if expected:
+            [row] = pd.read_csv(tables.linear_file(folder)).to_dict("records")
+            assert (row["n"], row["n_reached"], row["gap"]) == (2, 0, 2)
+    headings = [line for line in folder.summary("md").read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    assert headings == [f"## {title}" for title in FAMILIES.values()]

@@ -19,7 +19,7 @@ from PIL import Image
 
 from vaebench import tables, tracking
 from vaebench.errors import UserError
-from vaebench.metrics import METRICS
+from vaebench.metrics import DIMENSION_COLUMNS, METRICS, OPTIMAL_COLUMNS
 from vaebench.specification import Experiment, Run
 from vaebench.store import Results, replacing, write_json
 from vaebench.training import HISTORY_COLUMNS
@@ -73,7 +73,7 @@ def fill(experiment: Experiment, results: Results, diverged: dict[str, int] | No
         pd.concat(histories).to_parquet(files.history)
         columns = {"run_id": str, "metric": str, "value": float, "standard_error": float}
         pd.DataFrame(metrics, columns=list(columns)).astype(columns).to_parquet(files.metrics)
-        pd.DataFrame({"run_id": [], "rank": [], "kl": []}).to_parquet(files.spectrum)
+        pd.DataFrame(columns=["run_id", *DIMENSION_COLUMNS, *OPTIMAL_COLUMNS]).to_parquet(files.spectrum)
     tables.aggregate(experiment, results)
 
 
@@ -84,9 +84,14 @@ def make_history(run: Run, diverged_epoch: int | None) -> pd.DataFrame:
     return pd.DataFrame(columns | {"epoch": epochs}).assign(run_id=run.run_id)
 
 
+# As if the images were too small for it.
+ABSENT = "ssim"
+
+
 def make_metrics(run: Run) -> list[tuple]:
     error = {"active_units": None}
-    return [(run.run_id, name, i + run.seed / 4, error.get(name, 0.125)) for i, name in enumerate(METRICS)]
+    values = [(run.run_id, name, i + run.seed / 4, error.get(name, 0.125)) for i, name in enumerate(METRICS)]
+    return [value for value in values if value[1] != ABSENT]
 
 
 def client(results: Results):
@@ -136,13 +141,14 @@ def test_all_runs_are_there_with_the_right_values(make_experiment, results):
         "epochs": "3",
         "batch_size": "128",
         "learning_rate": "0.001",
+        "learning_rate_decay": "none",
         "dataset": "digits",
         "seed": "1",
         "n_samples": "4",
     }
     final = {name: value for name, value in run.data.metrics.items() if name.startswith("test/")}
-    expected = {f"test/{name}": i + 0.25 for i, name in enumerate(METRICS)}
-    expected |= {f"test/{name}_standard_error": 0.125 for name in METRICS if name != "active_units"}
+    expected = {f"test/{name}": i + 0.25 for i, name in enumerate(METRICS) if name != ABSENT}
+    expected |= {f"test/{name}_standard_error": 0.125 for name in METRICS if name not in ("active_units", ABSENT)}
     assert final == expected
     assert {name for name in run.data.metrics if name not in final} == CURVES
 
@@ -164,9 +170,39 @@ def test_tags_say_what_a_run_is(make_experiment, results):
         "seed": "1",
         "measure": "density",
         "status": "trained",
+        "collapse": "partial",
         "vaebench": "0.1.0",
         "git_commit": "abc123",
     }
+
+
+def entry_of(experiment: Experiment, results: Results) -> tracking.Entry:
+    """The first run's."""
+    fill(experiment, results)
+    folder = results.experiment(experiment.name)
+    return next(iter(tracking.entries(experiment, folder, tables.load(folder))))
+
+
+def test_a_data_set_is_told_from_one_with_other_settings(make_experiment, results):
+    dataset = {"kind": "synthetic-gaussian", "spectrum": [0.04, 0.01]}
+    experiment = make_experiment(dataset=dataset, variants={"bce": {"likelihood": "gaussian"}})
+    assert entry_of(experiment, results).tags["dataset"] == experiment.dataset.name != "synthetic-gaussian"
+
+
+def test_scores_of_another_split_are_not_taken_for_curves(make_experiment, results):
+    entry = entry_of(make_experiment(evaluation={"n_samples": 4, "split": "train"}), results)
+    names = {point.name for point in entry.points}
+    assert {name for name in names if not name.startswith("final_train/")} == CURVES
+    assert {"final_train/elbo", "final_train/elbo_standard_error"} < names
+
+
+def test_the_linear_table_is_attached_where_there_is_one(make_experiment, results):
+    experiment = make_experiment()
+    fill(experiment, results)
+    folder = results.experiment("tiny")
+    assert "tables/linear.csv" not in tracking._summary_entry(folder).files
+    tables.linear_file(folder).write_bytes(b"numbers")
+    assert tracking._summary_entry(folder).files["tables/linear.csv"] == b"numbers"
 
 
 def test_curves_have_their_epochs_as_steps(make_experiment, results):
@@ -299,6 +335,7 @@ def test_diverged_runs_have_curves_but_no_scores(make_experiment, results):
     runs = shown(results)
     assert {name for name, run in runs.items() if run.info.status == "FAILED"} == {"bce-z3-s1", "mse-z3-s0"}
     assert runs["bce-z3-s1"].data.tags["status"] == "diverged"
+    assert "collapse" not in runs["bce-z3-s1"].data.tags
     assert set(runs["bce-z3-s1"].data.metrics) == CURVES
     assert len(client(results).get_metric_history(runs["bce-z3-s1"].info.run_id, "train/rate")) == 2
     assert runs["mse-z3-s0"].data.metrics == {}
@@ -311,9 +348,7 @@ def test_long_curves_are_thinned_evenly_from_first_to_last(make_experiment, tmp_
     results = Results(tmp_path / "results")
     defaults = {"network": {"kind": "mlp", "hidden": [16]}, "latent_size": 3, "epochs": n_epochs}
     experiment = make_experiment(defaults=defaults, seeds=1, variants={"bce": {"likelihood": "bernoulli"}})
-    fill(experiment, results)
-    folder = results.experiment("tiny")
-    entry = next(iter(tracking.entries(experiment, folder, tables.load(folder))))
+    entry = entry_of(experiment, results)
     for name in CURVES:
         steps = [point.step for point in entry.points if point.name == name]
         assert steps[0] == 0

@@ -144,8 +144,7 @@ def _among(row: pd.Series, apart: Sequence[str]) -> str:
 
 
 def _best(rows: pd.DataFrame, place: Sequence[str], metric: Metric) -> str:
-    ascending = rows.sort_values(metric.name, kind="stable")
-    lowest, highest = ascending.iloc[0], ascending.iloc[-1]
+    lowest, highest = (rows.loc[index] for index in (rows[metric.name].idxmin(), rows[metric.name].idxmax()))
     leader = highest if metric.better == "higher" else lowest
     label, start = f"mean {metric.label}", _named(leader, place)
     if len(rows) == 1:
@@ -182,7 +181,7 @@ def reached(linear: pd.DataFrame, keys: Sequence[str], split: str) -> list[str]:
     worst = short.sort_values("kl_error", ascending=False).head(MOST_SENTENCES)
     if len(short):
         others = f"; and runs of {counted(len(short) - len(worst), 'more row')}" if len(short) > len(worst) else ""
-        sentences.append(f"Short of it fell {'; '.join(_short_of(row, place) for row in worst.itertuples())}{others}.")
+        sentences.append(f"It fell short in {'; '.join(_short_of(row, place) for _, row in worst.iterrows())}{others}.")
     if n_open := int((linear.near_boundary > 0).sum()):
         sentences.append(
             f"In {n_open} of {counted(len(linear), 'row')} of that table an eigenvalue lies within {100 * BOUNDARY:g} % of "
@@ -193,7 +192,7 @@ def reached(linear: pd.DataFrame, keys: Sequence[str], split: str) -> list[str]:
     return sentences
 
 
-def _short_of(row: Any, place: Sequence[str]) -> str:
+def _short_of(row: pd.Series, place: Sequence[str]) -> str:
     active = f"{row.active_low:.0f}" + (f" to {row.active_high:.0f}" if row.active_high > row.active_low else "")
     return (
         f"{counted(row.n - row.n_reached, 'run')} of {_named(row, place)} (KL off by {row.kl_error:.3f} nats at most, mean "
@@ -318,8 +317,8 @@ def effective_weights(runs: pd.DataFrame) -> list[str]:
 
 
 def _span(values: pd.Series) -> str:
-    """ "0.25", or "0.012 to 0.03"."""
-    return " to ".join(dict.fromkeys(f"{value:.2g}" for value in (values.min(), values.max())))
+    """ "0.25", or "0.0123 to 0.03"."""
+    return " to ".join(dict.fromkeys(f"{value:.3g}" for value in (values.min(), values.max())))
 
 
 def at_ceiling(runs: pd.DataFrame, n_images: int) -> list[str]:

@@ -338,10 +338,10 @@ def heading(metric: Metric, experiment: Experiment) -> str:
 
 
 def format_column(means: pd.Series, lows: pd.Series, highs: pd.Series) -> list[str]:
-    """Intervals as text, all with the decimals that show three digits of the largest mean and resolve a sixth of the usual
-    interval's width."""
+    """Intervals as text, all with the decimals that show three digits of the largest mean and, up to the fourth decimal,
+    resolve a sixth of the usual interval's width."""
     widths = highs - lows
-    decimals = decimals_for(means.abs().max() / 100, widths[widths > ROUNDING].median() / 6)
+    decimals = decimals_for(means.abs().max() / 100, (widths[widths > ROUNDING] / 6).clip(lower=1e-4).median())
     return [format_interval(*numbers, decimals) for numbers in zip(means, lows, highs, strict=True)]
 
 
@@ -393,8 +393,8 @@ def _save_csv(table: pd.DataFrame, path: Path) -> None:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    """Names stay text, also "1" and "nan", and so do lists of a single number."""
-    texts = dict.fromkeys(("variant", "baseline", "collapsed_dimensions"), str)
+    """Names stay text, also "1" and "nan", and so do lists of a single number and columns that are empty."""
+    texts = dict.fromkeys(("variant", "baseline", "collapse", "collapsed_dimensions"), str)
     table = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""])
     # Read columns lie apart in memory, and of a hundred such pandas warns; those of a copy lie together.
     return table.copy()
