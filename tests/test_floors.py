@@ -35,7 +35,18 @@ FLOORS = [
     {"cli"},
     {"__main__"},
 ]
-WITH_TORCH = {"layers", "levels", "aggregate_posterior", "streams", "model", "stack", "images", "evaluation", "training", "jobs"}
+WITH_TORCH = {
+    "layers",
+    "levels",
+    "aggregate_posterior",
+    "streams",
+    "model",
+    "stack",
+    "images",
+    "evaluation",
+    "training",
+    "jobs",
+}
 WITHOUT_TORCH = sorted(set.union(*FLOORS) - WITH_TORCH - {"__main__"})
 HEAVY = ("torch", "mlflow", "snakemake", "matplotlib", "seaborn", "sklearn")
 

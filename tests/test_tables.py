@@ -461,9 +461,9 @@ def test_linear_csv_is_written_where_there_is_one(make_experiment, tmp_path):
             with replacing(path) as temporary:
                 table.to_parquet(temporary)
         tables.aggregate(experiment, results)
-        assert tables.linear_file(folder).exists() == expected, "and not left over"
+        assert folder.linear.exists() == expected, "and not left over"
         if expected:
-            [row] = pd.read_csv(tables.linear_file(folder)).to_dict("records")
+            [row] = pd.read_csv(folder.linear).to_dict("records")
             assert (row["n"], row["n_reached"], row["gap"]) == (2, 0, 2)
     headings = [line for line in folder.summary("md").read_text(encoding="utf-8").splitlines() if line.startswith("#")]
     assert headings == [f"## {title}" for title in FAMILIES.values()]

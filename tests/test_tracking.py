@@ -201,7 +201,7 @@ def test_the_linear_table_is_attached_where_there_is_one(make_experiment, result
     fill(experiment, results)
     folder = results.experiment("tiny")
     assert "tables/linear.csv" not in tracking._summary_entry(folder).files
-    tables.linear_file(folder).write_bytes(b"numbers")
+    folder.linear.write_bytes(b"numbers")
     assert tracking._summary_entry(folder).files["tables/linear.csv"] == b"numbers"
 
 

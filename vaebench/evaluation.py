@@ -21,7 +21,7 @@ from vaebench.images import Images, blocks, padded
 from vaebench.levels import gaussian_log_mass
 from vaebench.likelihoods import Gaussian, GaussianLearned, GaussianOptimal
 from vaebench.linear_optimum import LinearOptimum, linear_optimum
-from vaebench.metrics import Scores
+from vaebench.metrics import CORRELATION_SAMPLES, LEVEL_SAMPLES, SIGMA_IMAGES, Scores
 from vaebench.model import VAE, build, importance_samples
 from vaebench.networks import Linear
 from vaebench.specification import Run
@@ -31,11 +31,6 @@ from vaebench.streams import generator
 IMAGE_BLOCK = 64
 # Sampled pixels a lane held at a time; bounds memory, and is the same for every cohort size.
 SAMPLED_PIXELS = 2**20
-# Of the K samples an image so many are scored as grey levels too, which takes longer than all else.
-LEVEL_SAMPLES = 16
-# Validation images at most that the common σ is fitted to, and samples at most that the total correlation is a mean of.
-SIGMA_IMAGES = 2000
-CORRELATION_SAMPLES = 2000
 # Where the common σ is looked for: from far below one grey level in 256 to beyond all pixel values.
 SIGMA_BOUNDS = (1e-4, 10.0)
 N_PICTURES = 10
@@ -269,13 +264,13 @@ def _linear_optimum(run: Run, images: Images) -> LinearOptimum | None:
     if not isinstance(run.network, Linear) or not plain or not weight:
         return None
     if isinstance(run.likelihood, Gaussian):
-        sigma = run.likelihood.sigma
+        spread = {"sigma": run.likelihood.sigma}
     elif isinstance(run.likelihood, GaussianLearned | GaussianOptimal) and weight <= 1:
-        sigma = None
+        spread = {"sigma": None, "min_sigma": run.likelihood.min_sigma}
     else:
         return None
     covariance = np.cov(images.as_pixels(images["train"]).double().numpy(), rowvar=False, ddof=0)
-    return linear_optimum(covariance, run.latent_size, weight, sigma)
+    return linear_optimum(covariance, run.latent_size, weight, **spread)
 
 
 def _reconstruct(model: VAE, x: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ class LinearOptimum:
 def linear_optimum(
     covariance: np.ndarray, latent_size: int, weight: float, sigma: float | None, min_sigma: float = 0.0
 ) -> LinearOptimum:
-    """covariance: [D, D] of the pixels, ddof 0; weight: β; sigma: None where σ is learned, β then at most 1, and σ bounded by
+    """covariance: [D, D] of the pixels, ddof 0; weight: β; sigma: None where σ is learned, β then at most 1, and σ at least
     `min_sigma`; without that bound, there is no optimum where so many dimensions can take up all variance."""
     eigenvalues = np.linalg.eigvalsh(covariance)[::-1].clip(min=0)
     found = np.pad(eigenvalues, (0, latent_size))[:latent_size]

@@ -22,6 +22,12 @@ ACTIVE_VARIANCE = 0.01
 COLLAPSE_EPSILON = 0.1
 COLLAPSE_DELTA = 0.01
 
+# Of the K samples an image so many are scored as grey levels too, which takes longer than all else.
+LEVEL_SAMPLES = 16
+# Validation images at most that the common σ is fitted to, and samples at most that the total correlation is a mean of.
+SIGMA_IMAGES = 2000
+CORRELATION_SAMPLES = 2000
+
 # What `dimensions` gives for every run, and for those with a known optimum.
 DIMENSION_COLUMNS = ("dimension", "kl", "collapse_epsilon", "mean_variance", "posterior_variance")
 OPTIMAL_COLUMNS = ("optimal_kl", "optimal_mean_variance", "optimal_posterior_variance", "eigenvalue_ratio")
@@ -324,7 +330,7 @@ def share_at_bound(scores: Scores) -> Estimate | None:
     family="collapse",
     label="active units",
     unit="dimensions",
-    definition="Dimensions whose posterior mean has a variance above 0.01 over the test images (ddof 0).",
+    definition="Dimensions whose posterior mean has a variance above 0.01 over the images (ddof 0).",
     reference="Burda et al. 2016",
 )
 def active_units(scores: Scores) -> Estimate:

@@ -25,7 +25,17 @@ from vaebench.errors import UserError
 from vaebench.figures import FIGURES
 from vaebench.findings import counted, listed
 from vaebench.linear_optimum import BOUNDARY
-from vaebench.metrics import ACTIVE_VARIANCE, COLLAPSE_DELTA, COLLAPSE_EPSILON, FAMILIES, METRICS, Metric
+from vaebench.metrics import (
+    ACTIVE_VARIANCE,
+    COLLAPSE_DELTA,
+    COLLAPSE_EPSILON,
+    CORRELATION_SAMPLES,
+    FAMILIES,
+    LEVEL_SAMPLES,
+    METRICS,
+    SIGMA_IMAGES,
+    Metric,
+)
 from vaebench.specification import REGISTRIES, Experiment, Run
 from vaebench.statistics import CONFIDENCE, FEWEST_SEEDS, SIGNIFICANCE
 from vaebench.store import ExperimentFolder, Results, read_json, write_text
@@ -49,8 +59,6 @@ from vaebench.timing import stage_times
 BEFORE_REPORT = ("train", "evaluate", "aggregate", "draw")
 MEDIA_TYPES = {"svg": "image/svg+xml", "png": "image/png"}
 SYMBOLS = {"sigma": "σ"}
-# As vaebench.evaluation has them, which needs torch; a test holds them together.
-LEVEL_SAMPLES, SIGMA_IMAGES, CORRELATION_SAMPLES = 16, 2000, 2000
 DECAYS = {"none": "none", "linear": "linear, to 0 at the end of training"}
 BINARISATIONS = {
     "none": "none (the data's own levels)",

@@ -85,6 +85,10 @@ class ExperimentFolder:
         return self.path / "comparisons.csv"
 
     @property
+    def linear(self) -> Path:
+        return self.path / "linear.csv"
+
+    @property
     def report(self) -> Path:
         return self.path / "report.html"
 

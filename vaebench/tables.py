@@ -81,9 +81,9 @@ def aggregate(experiment: Experiment, results: Results) -> None:
     _save_csv(runs, folder.runs)
     _save_csv(summary, folder.summary("csv"))
     _save_csv(comparisons_table(experiment, runs), folder.comparisons)
-    linear_file(folder).unlink(missing_ok=True)
+    folder.linear.unlink(missing_ok=True)
     if len(linear):
-        _save_csv(linear, linear_file(folder))
+        _save_csv(linear, folder.linear)
     shown = presented(experiment, summary)
     write_text(folder.summary("md"), _markdown(shown))
     write_text(folder.summary("tex"), _latex(experiment, shown))
@@ -101,11 +101,6 @@ def load(folder: ExperimentFolder) -> Tables:
         history=_with_elbo(pd.read_parquet(folder.history)),
         spectrum=pd.read_parquet(folder.spectrum),
     )
-
-
-def linear_file(folder: ExperimentFolder) -> Path:
-    """Where `aggregate` writes the linear table, of experiments that have one."""
-    return folder.path / "linear.csv"
 
 
 def _with_elbo(history: pd.DataFrame) -> pd.DataFrame:
@@ -241,7 +236,9 @@ def comparisons_table(experiment: Experiment, runs: pd.DataFrame) -> pd.DataFram
 
 def _compare(metric: Metric, group: pd.DataFrame, baseline: pd.DataFrame, same_measure: bool) -> dict[str, Any]:
     """group, baseline: rows of the same seeds, NaN where the baseline has none."""
-    comparable = same_measure or not metric.per_likelihood
+    same_data = group.binarisation.iloc[0] == baseline.binarisation.iloc[0]
+    # Where one direction is better, the numbers must be of the same images.
+    comparable = (same_measure or not metric.per_likelihood) and (same_data or metric.better is None)
     row = {"metric": metric.name, "comparable": comparable}
     if comparable:
         row |= paired_comparison(group[metric.name].to_numpy(), baseline[metric.name].to_numpy())._asdict()

@@ -32,7 +32,7 @@ from vaebench.errors import UserError
 from vaebench.metrics import METRICS
 from vaebench.specification import Experiment, Run
 from vaebench.store import ExperimentFolder, Results, read_json, replacing
-from vaebench.tables import Tables, flat_settings, linear_file, load
+from vaebench.tables import Tables, flat_settings, load
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -119,7 +119,7 @@ def entries(experiment: Experiment, folder: ExperimentFolder, tables: Tables) ->
 
 
 def _summary_entry(folder: ExperimentFolder) -> Entry:
-    tables = [folder.runs, folder.summary("csv"), folder.summary("md"), folder.comparisons, linear_file(folder)]
+    tables = [folder.runs, folder.summary("csv"), folder.summary("md"), folder.comparisons, folder.linear]
     figures = folder.figure("*", "png")
     files = {f"tables/{path.name}": path.read_bytes() for path in tables if path.exists()}
     files |= {f"figures/{path.name}": path.read_bytes() for path in sorted(figures.parent.glob(figures.name))}
