@@ -206,7 +206,7 @@ from vaebench import aggregate_posterior
 generator = torch.Generator().manual_seed(0)
 mean, log_variance = torch.randn(2, 10_000, 20, generator=generator, dtype=torch.float64)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-aggregate_posterior.log_density(mean[:2000], mean, log_variance)
+aggregate_posterior.log_density(mean[:4000], mean, log_variance)
 aggregate_posterior.log_marginal_densities(mean[:250], mean, log_variance)
 print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

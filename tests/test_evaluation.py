@@ -466,6 +466,17 @@ def test_the_exact_optimum_is_known_of_linear_gaussian_models_alone(run_with, di
             assert optimum.sigma == 0.5
 
 
+@pytest.mark.parametrize("latent_size", [3, 70])
+@pytest.mark.parametrize("kind", ["gaussian-learned", "gaussian-optimal"])
+def test_an_optimal_sigma_keeps_to_the_likelihoods_bound(run_with, digits, kind, latent_size):
+    # With three dimensions the best σ is about 0.2; seventy take up all that the 64 pixels have.
+    run = run_with({"kind": kind, "min_sigma": 0.24}, "linear", latent_size)
+    scores = evaluate([run], [untrained_state(run)], digits, 1)[0].scores
+    assert scores.optimum.sigma == 0.24
+    assert math.isfinite(scores.optimum.elbo)
+    assert scores.optimum.kl.shape == (latent_size,)
+
+
 def test_pictures_show_the_same_originals_to_all_and_lie_in_range(make_experiment, digits):
     runs = [run for run in make_experiment().runs if run.variant == "bce"]
     pictures = [evaluated.pictures for evaluated in evaluate(runs, [untrained_state(run) for run in runs], digits, 1)]

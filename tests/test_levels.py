@@ -108,6 +108,14 @@ def test_gaussian_log_mass_holds_far_out(distance, side):
         assert found == pytest.approx(-(distance**2) / 2, abs=2 * math.log(distance) + 3)
 
 
+def test_gaussian_log_mass_is_exact_on_both_sides_of_where_another_formula_takes_over():
+    sigma = 1e-3
+    for distance in (28.2, 28.28, 28.29, 28.4, 35.0):
+        mean = float(cell(100, 256)[1]) + distance * sigma
+        found = gaussian_log_mass(tensor(mean), tensor(sigma), levels(256)[100], 256).item()
+        assert found == pytest.approx(exact_log_mass(gaussian_tail, mean, sigma, 100, 256), rel=0, abs=1e-7)
+
+
 @N_LEVELS
 def test_gaussian_log_mass_is_scipys_difference_of_log_cdfs(n_levels):
     for mean, sigma in ((-0.4, 0.05), (0.2, 0.1), (0.7, 0.01), (1.5, 0.3)):

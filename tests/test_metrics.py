@@ -214,6 +214,13 @@ def test_one_image_in_a_hundred_may_have_a_larger_kl(n, n_spared):
 def test_another_share_of_images_may_be_named():
     kl = np.arange(1.0, 11.0)[:, None]
     assert [collapse_epsilons(kl, delta).item() for delta in (0, 0.05, 0.1, 0.3, 0.35)] == [10, 10, 9, 7, 7]
+    # 0.29 · 100 is a little less than 29 in floating point.
+    assert collapse_epsilons(np.arange(1.0, 101.0)[:, None], 0.29).item() == 71
+
+
+def test_a_kl_of_epsilon_is_not_below_epsilon():
+    just_below = np.nextafter(COLLAPSE_EPSILON, 0)
+    assert collapsed_dimensions(np.array([[COLLAPSE_EPSILON, just_below]] * 3)) == [1]
 
 
 @FEW

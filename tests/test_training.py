@@ -17,7 +17,8 @@ KLS = {
     "plain": {"schedule": "constant", "weight": 1.0},
     "beta": {"schedule": "constant", "weight": 4.0},
     "nothing": {"schedule": "constant", "weight": 0.0},
-    "free": {"schedule": "free-bits", "weight": 2.0, "free_nats": 0.3},
+    # Between the starting rates of the dimensions, which are 0.007, 0.024 and 0.038.
+    "free": {"schedule": "free-bits", "weight": 50.0, "free_nats": 0.02},
     "capacity-above": {"schedule": "capacity", "weight": 3.0, "nats": 50.0, "over": 0.0},
     "capacity-below": {"schedule": "capacity", "weight": 3.0, "nats": 0.01, "over": 0.0},
 }
@@ -104,8 +105,8 @@ def test_free_nats_are_not_pulled_below_and_a_capacity_is_held(run_with, digits)
         )
     }
     assert rates["plain"] < 0.5
-    # Three dimensions, of which none need have more than 0.5, and none is pulled below it.
-    assert rates["plain"] + 0.4 < rates["free"] < 1.5 + 0.3
+    # Three dimensions, of which none is pulled below 0.5; one may have had less from the start.
+    assert 2 * 0.5 < rates["free"] < 1.5 + 0.3
     assert rates["capacity"] == pytest.approx(2.5, abs=0.3)
 
 

@@ -14,11 +14,12 @@ def squared_errors(x: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
 
 
 def psnr(x: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
-    """Peak signal-to-noise ratio for pixel values in [0, 1], in dB: [N, D], [N, D] -> [N]."""
+    """Peak signal-to-noise ratio for pixel values in [0, 1], in dB: [N, D], [N, D] -> [N]; infinite where both are equal."""
     from skimage.metrics import peak_signal_noise_ratio
 
     pairs = zip(x.astype(float), reconstruction.astype(float), strict=True)
-    return np.array([peak_signal_noise_ratio(*pair, data_range=1) for pair in pairs])
+    with np.errstate(divide="ignore"):
+        return np.array([peak_signal_noise_ratio(*pair, data_range=1) for pair in pairs])
 
 
 def ssim(x: np.ndarray, reconstruction: np.ndarray, shape: tuple[int, int]) -> np.ndarray | None:

@@ -435,8 +435,9 @@ def squared_error(scores: Scores) -> Estimate:
     definition="Peak signal-to-noise ratio of the same reconstruction, mean over images.",
     reference="Hore & Ziou 2010",
 )
-def psnr(scores: Scores) -> Estimate:
-    return mean_over_images(scores.psnr)
+def psnr(scores: Scores) -> Estimate | None:
+    # A perfect reconstruction has no finite one.
+    return mean_over_images(scores.psnr) if np.isfinite(scores.psnr).all() else None
 
 
 @METRICS.register(
