@@ -14,7 +14,7 @@ def squared_errors(x: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
 
 
 def psnr(x: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
-    """Peak signal-to-noise ratio for pixel values in [0, 1], in dB: [N, D], [N, D] -> [N]; infinite where they are equal."""
+    """Peak signal-to-noise ratio for pixel values in [0, 1], in dB: [N, D], [N, D] -> [N]; infinite where equal."""
     from skimage.metrics import peak_signal_noise_ratio
 
     pairs = zip(x.astype(float), reconstruction.astype(float), strict=True)
