@@ -233,6 +233,17 @@ def test_the_best_stands_with_its_interval():
     ]
 
 
+@pytest.mark.parametrize(
+    ("low", "ending"), [(-0.1, ", a lead over bce that is not supported."), (0.1, "-19.50, 5 seeds)."), (None, "seeds).")]
+)
+def test_a_lead_over_the_baseline_that_is_not_supported_is_said_to_be_none(low, ending):
+    table = means(("bce", 8, "mass", -20.5, -21.0, -20.0, 5), ("anneal", 8, "mass", -20.0, -20.5, -19.5, 5))
+    against = comparisons(("anneal", 8, None if low is None else 0.5, low, 1.1, 5))
+    [sentence] = findings.best(table, KEYS, metric("ELBO", "nats", "higher"), against)
+    assert sentence.startswith("anneal has the best mean ELBO, −20.00 nats")
+    assert sentence.endswith(ending.replace("-19", "−19"))
+
+
 def test_the_best_is_of_one_measure_on_the_same_data():
     table = means(
         ("bce", 8, "mass", 3.0, 2.9, 3.1, 5),

@@ -54,7 +54,7 @@ Row = Mapping[Hashable, Any]
 def answer(summary: pd.DataFrame, comparisons: pd.DataFrame, keys: Sequence[str], metric: Metric) -> list[str]:
     """What the tables say by the one metric that a question is answered by."""
     if summary[metric.name].notna().any():
-        return [*best(summary, keys, metric), *differences(comparisons, keys, metric)]
+        return [*best(summary, keys, metric, comparisons), *differences(comparisons, keys, metric)]
     why = "it applies to none of the runs" if summary.n.any() else "no run was trained to the end"
     return [f"There is no {metric.label} to answer by: {why}."]
 
@@ -124,17 +124,22 @@ def _change(row: Row, metric: Metric, decimals: int) -> str:
     return f"{variant} {'raises' if rises else 'lowers'} {metric.label} by {amount} against {baseline}"
 
 
-def best(summary: pd.DataFrame, keys: Sequence[str], metric: Metric) -> list[str]:
+def best(summary: pd.DataFrame, keys: Sequence[str], metric: Metric, comparisons: pd.DataFrame | None = None) -> list[str]:
     """Which row has the best mean, with its interval; of numbers in a likelihood's unit, a sentence for each measure.
 
-    It claims no difference to the next. Of a row alone it gives the mean; of a metric without a direction, and where rows
-    tie, the lowest and the highest.
+    It claims no difference to the next, and with the comparisons it says where not even the lead over the baseline is
+    supported. Of a row alone it gives the mean; of a metric without a direction, and where rows tie, the lowest and the
+    highest.
     """
     rows = summary.dropna(subset=metric.name)
     apart = [column for column in SAME_MEASURE if rows[column].nunique() > 1] if metric.per_likelihood else []
     groups = [group for _, group in rows.groupby(apart, sort=False)] if apart else [rows]
     place = varying(summary, keys)
-    return [_among(group.iloc[0], apart) + _best(group, place, metric) for group in groups if len(group)]
+    return [
+        f"{_among(group.iloc[0], apart)}{_best(group, place, metric)}{_doubt(group, comparisons, keys, metric)}."
+        for group in groups
+        if len(group)
+    ]
 
 
 def _among(row: pd.Series, apart: Sequence[str]) -> str:
@@ -145,16 +150,35 @@ def _among(row: pd.Series, apart: Sequence[str]) -> str:
 
 def _best(rows: pd.DataFrame, place: Sequence[str], metric: Metric) -> str:
     lowest, highest = (rows.loc[index] for index in (rows[metric.name].idxmin(), rows[metric.name].idxmax()))
-    leader = highest if metric.better == "higher" else lowest
-    label, start = f"mean {metric.label}", _named(leader, place)
+    leader = _leader(rows, metric)
+    label = f"mean {metric.label}"
     if len(rows) == 1:
-        return f"{start} has a {label} of {_mean(leader, metric)}."
+        return f"{_named(lowest, place)} has a {label} of {_mean(lowest, metric)}"
     if lowest[metric.name] == highest[metric.name]:
-        return f"{len(rows)} rows of the summary have the same {label}, {_mean(leader, metric)}."
-    if metric.better is None or (rows[metric.name] == leader[metric.name]).sum() > 1:
+        return f"{len(rows)} rows of the summary have the same {label}, {_mean(lowest, metric)}"
+    if leader is None:
         highest_too = f"{_named(highest, place)} the highest, {_mean(highest, metric)}"
-        return f"{_named(lowest, place)} has the lowest {label}, {_mean(lowest, metric)}, and {highest_too}."
-    return f"{start} has the best {label}, {_mean(leader, metric)}."
+        return f"{_named(lowest, place)} has the lowest {label}, {_mean(lowest, metric)}, and {highest_too}"
+    return f"{_named(leader, place)} has the best {label}, {_mean(leader, metric)}"
+
+
+def _leader(rows: pd.DataFrame, metric: Metric) -> pd.Series | None:
+    """The row with the best mean; None where several share it, or where neither direction is better."""
+    values = -rows[metric.name] if metric.better == "lower" else rows[metric.name]
+    is_best = values == values.max()
+    return rows[is_best].iloc[0] if metric.better and is_best.sum() == 1 else None
+
+
+def _doubt(rows: pd.DataFrame, comparisons: pd.DataFrame | None, keys: Sequence[str], metric: Metric) -> str:
+    """That the leader of several rows is not told apart from the baseline at its grid point."""
+    leader = _leader(rows, metric) if len(rows) > 1 else None
+    if leader is None or comparisons is None:
+        return ""
+    against = comparisons[(comparisons.metric == metric.name) & comparisons.comparable.eq(True)]
+    for key in keys:
+        against = against[against[key].eq(leader[key]) | (against[key].isna() & pd.isna(leader[key]))]
+    doubtful = [row for row in against.to_dict("records") if not supported(row)]
+    return f", a lead over {doubtful[0]['baseline']} that is not supported" if doubtful else ""
 
 
 def _named(row: Any, place: Sequence[str]) -> str:
