@@ -281,20 +281,51 @@ def test_a_row_alone_has_a_mean_and_a_tie_no_best():
     ]
     two_best = means(*(("a", size, "mass", value, NAN, NAN, 1) for size, value in ((2, 1.0), (4, 3.0), (8, 3.0))))
     assert findings.best(two_best, KEYS, accuracy) == [
-        "a at latent size 2 has the lowest mean accuracy, 1.00 (1 seed, no interval), and a at latent size 4 the highest, "
-        "3.00 (1 seed, no interval)."
+        "a at latent size 2 has the lowest mean accuracy, 1.00 (1 seed, no interval), and a at latent size 4 and a "
+        "at latent size 8 the highest, 3.00 (1 seed, no interval)."
     ]
     assert findings.best(means(("bce", 8, "mass", NAN, NAN, NAN, 0)), KEYS, accuracy) == []
 
 
 def test_of_a_metric_without_direction_the_ends_are_given():
     table = means(
-        ("bce", 2, "mass", 2.0, 1.9, 2.1, 5), ("bce", 8, "mass", 5.8, 5.0, 6.6, 5), ("b", 8, "mass", 3, NAN, NAN, 1)
+        ("bce", 8, "mass", 2.0, 1.9, 2.1, 5), ("a", 8, "mass", 5.8, 5.0, 6.6, 5), ("b", 8, "mass", 3, NAN, NAN, 1)
     )
     assert findings.best(table, KEYS, metric("active units", "dimensions", None)) == [
-        "bce at latent size 2 has the lowest mean active units, 2.00 (95 % interval 1.90 to 2.10, 5 seeds), and bce at "
-        "latent size 8 the highest, 5.80 (95 % interval 5.00 to 6.60, 5 seeds)."
+        "bce has the lowest mean active units, 2.00 (95 % interval 1.90 to 2.10, 5 seeds), and a the highest, 5.80 (95 % "
+        "interval 5.00 to 6.60, 5 seeds)."
     ]
+
+
+def test_those_that_share_an_end_are_all_named():
+    same = (0.0, 0.0, 0.0, 5)
+    table = means(("bce", 8, "mass", 9, 8.5, 9.5, 5), ("beta-4", 8, "mass", *same), ("beta-8", 8, "mass", *same))
+    assert findings.best(table, KEYS, metric("active units", "dimensions", None)) == [
+        "beta-4 and beta-8 have the lowest mean active units, 0.00 (the same for all 5 seeds), and bce the highest, "
+        "9.00 (95 % interval 8.50 to 9.50, 5 seeds)."
+    ]
+    many = means(*((f"beta-{weight}", 8, "mass", *same) for weight in range(5)), ("bce", 8, "mass", 9, 8.5, 9.5, 5))
+    [sentence] = findings.best(many, KEYS, metric("active units", "dimensions", None))
+    assert sentence.startswith("5 rows of the summary have the lowest mean active units, 0.00 (the same")
+
+
+def test_of_a_metric_without_direction_the_ends_of_a_grid_are_given():
+    table = means(
+        ("bce", 2, "mass", 2.0, 2.0, 2.0, 5),
+        ("mse", 2, "density", 2.0, 2.0, 2.0, 5),
+        ("bce", 8, "mass", 5.0, 4.0, 6.0, 5),
+        ("mse", 8, "density", 4.0, 3.9, 4.1, 5),
+        ("bce", 64, "mass", 14.8, 8.0, 21.6, 5),
+        ("mse", 64, "density", 21.4, 12.0, 30.8, 5),
+    )
+    assert findings.best(table, KEYS, metric("active units", "dimensions", None)) == [
+        "At latent size 2, mean active units are 2.00 (the same for all 5 seeds) for bce and 2.00 (the same for all 5 "
+        "seeds) for mse.",
+        "At latent size 64, mean active units are 21.40 (95 % interval 12.00 to 30.80, 5 seeds) for mse and 14.80 (95 % "
+        "interval 8.00 to 21.60, 5 seeds) for bce.",
+    ]
+    [rate] = findings.best(table[:4], KEYS, metric("rate", "nats", None, per_likelihood=True))[:1]
+    assert "lowest mean rate" in rate
 
 
 def test_the_answer_is_the_best_and_what_differs():
@@ -481,16 +512,6 @@ def test_grid_points_of_several_keys():
     )
 
 
-def test_a_loss_on_grey_pixels_is_no_likelihood():
-    assert findings.unnormalised(runs(("bce", "mass", "static"), ("mse", "density", "none"))) == []
-    made = runs(("bce", "not a density", "none"), ("mse", "density", "none")).assign(nll=[1.0, 2.0], distortion=[NAN, 2.0])
-    assert findings.unnormalised(made) == [
-        "The bernoulli likelihood on grey pixels is not a density: ELBO and NLL of bce are values of a loss, "
-        "to be compared among themselves only. On binarised data they would be log-probabilities."
-    ]
-    assert findings.unnormalised(made.assign(status="diverged")) == []
-
-
 def test_weights_of_gaussian_pixels_are_told_apart():
     made = scored(sigma=[0.5, 0.5, 0.109, 0.111, NAN], effective_weight=[0.25, 0.25, 0.01231, 0.01234, NAN])
     made["variant"] = ["mse", "also", "learned", "learned", "bce"]
@@ -503,65 +524,3 @@ def test_weights_of_gaussian_pixels_are_told_apart():
     assert findings.effective_weights(scored(sigma=[0.5, 0.5], effective_weight=[0.25, 1.0])) == [], "β alone differs"
     assert findings.effective_weights(scored(sigma=[0.5, 0.25], effective_weight=[0.25, 0.25])) == [], "βσ² is the same"
     assert findings.effective_weights(scored(sigma=[NAN], effective_weight=[NAN])) == []
-
-
-def test_mutual_information_at_its_ceiling_is_a_lower_bound():
-    # ln 360 = 5.886.
-    made = scored(mutual_information=[5.38, 5.39, 5.89, NAN], status=["trained"] * 3 + ["diverged"])
-    assert findings.at_ceiling(made, 360) == [
-        "In 2 of 3 runs (of b and c) the mutual information lies within 0.5 nats of its ceiling, ln N = 5.89 for N = 360 "
-        "images: read it as “at least”, and marginal KL as “at most”."
-    ]
-    assert findings.at_ceiling(made, 10_000) == []
-    assert findings.at_ceiling(made, 100)[0].startswith("In all 3 runs the mutual information")
-    assert findings.at_ceiling(made[:1], 100)[0].startswith("In the only run the mutual information")
-
-
-def test_spreads_at_their_bound_are_said():
-    made = scored(share_at_bound=[0.1, 0.2, 0.0, NAN, 0.0004], variant=["pixel", "pixel", "learned", "mse", "logistic"])
-    assert findings.at_bound(made) == [
-        "Of the learned σ or scales, 15 % of pixel and 0.04 % of logistic lie at their lower bound, as means over runs: "
-        "likelihoods there depend on the bound."
-    ]
-    assert findings.at_bound(made[2:4]) == []
-
-
-def test_few_effective_samples_are_said():
-    made = scored(effective_samples=[9.9, 3.24, 10.0, NAN], status=["trained"] * 3 + ["diverged"])
-    assert findings.few_samples(made, 100) == [
-        "In 2 of 3 runs (of a and b) fewer than 10 of the K = 100 samples an image are effective, 3.2 at the fewest: NLL "
-        "may lie far above −log p(x) there."
-    ]
-    assert findings.few_samples(made[2:], 100) == []
-
-
-def test_too_few_seeds_are_said():
-    assert findings.without_interval(summary(("bce", 8, 1.0, 1.0, 1.0, 3))) == []
-    assert findings.without_interval(summary(("bce", 8, 1.0, NAN, NAN, 1), ("mse", 8, 1.0, 1.0, 1.0, 3))) == [
-        "There is no interval in 1 of 2 rows of the summary: fewer than 3 seeds were trained to the end, so no difference "
-        "is supported there."
-    ]
-
-
-def test_diverged_runs_are_listed():
-    made = runs(("bce", "mass", "none"), ("wild", "mass", "none"), ("wilder", "mass", "none"))
-    assert findings.diverged(made) == []
-    lost = made.assign(status=["trained", "diverged", "diverged"], diverged_epoch=[NAN, 17.0, 1.0])
-    assert findings.diverged(lost) == [
-        "Diverged, without scores: 2 of 3 runs: wild-s0 (after 17 epochs), wilder-s0 (after 1 epoch)."
-    ]
-
-
-def test_mixed_environments_are_counted():
-    environments = [{"torch": version, "git commit": None} for version in ("2.14.1", "2.15.0", "2.14.1")]
-    assert findings.mixed(environments[:1]) == []
-    assert findings.mixed(environments) == ["Runs were made with different torch: 2.14.1 (2 runs) and 2.15.0 (1 run)."]
-    environments[0]["git commit"] = "abc"
-    assert findings.mixed(environments)[1] == "Runs were made with different git commit: abc (1 run) and unknown (2 runs)."
-
-
-def test_uncommitted_changes_are_counted():
-    assert findings.uncommitted([{"git commit": None}, {"git commit": "abc"}]) == []
-    assert findings.uncommitted([{"git commit": "abc-dirty"}, {"git commit": "abc"}]) == [
-        "1 of 2 runs came from a checkout with uncommitted changes, so the commit alone does not make them again."
-    ]

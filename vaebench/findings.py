@@ -7,24 +7,25 @@ difference is claimed only where it is `supported` over seeds, and never between
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from vaebench.linear_optimum import BOUNDARY
 from vaebench.metrics import COLLAPSE_DELTA, COLLAPSE_EPSILON, METRICS, Metric
-from vaebench.statistics import CONFIDENCE, FEWEST_SEEDS, SIGNIFICANCE
+from vaebench.statistics import FEWEST_SEEDS
 from vaebench.tables import (
     GAP_TOLERANCE,
     KL_SHARE_TOLERANCE,
     KL_TOLERANCE,
     SAME_MEASURE,
+    Row,
     decimals_for,
     format_number,
+    supported,
 )
+from vaebench.wording import at, counted, listed, named, over_seeds, varying, with_unit
 
 # When a dimension has collapsed, and when a run has reached its optimum.
 IS_COLLAPSED = f"a KL below {COLLAPSE_EPSILON:g} nats for {100 * (1 - COLLAPSE_DELTA):g} % of the images"
@@ -32,9 +33,6 @@ IS_REACHED = (
     f"every dimension's KL within {100 * KL_SHARE_TOLERANCE:g} % or {KL_TOLERANCE:g} nats, the ELBO within "
     f"{GAP_TOLERANCE:g} nats, active dimensions as predicted"
 )
-# Mutual information this near to its ceiling, in nats, is said to be at it; fewer effective samples are said to be few.
-NEAR_CEILING = 0.5
-FEW_SAMPLES = 10
 # More sentences of a kind nobody reads: then the extremes have to do.
 MOST_SENTENCES = 4
 # What differences of metrics are called, one and many, the unwelcome first where a metric has a direction.
@@ -47,8 +45,6 @@ MEASURES = {
     "density": "log-densities",
     "not a density": "values of a loss, not log-probabilities",
 }
-
-Row = Mapping[Hashable, Any]
 
 
 def answer(summary: pd.DataFrame, comparisons: pd.DataFrame, keys: Sequence[str], metric: Metric) -> list[str]:
@@ -129,16 +125,27 @@ def best(summary: pd.DataFrame, keys: Sequence[str], metric: Metric, comparisons
 
     It claims no difference to the next, and with the comparisons it says where not even the lead over the baseline is
     supported. Of a row alone it gives the mean; of a metric without a direction, and where rows tie, the lowest and the
-    highest.
+    highest; along a grid of one key, the means at either end of it.
     """
-    rows = summary.dropna(subset=metric.name)
+    rows, place = summary.dropna(subset=metric.name), varying(summary, keys)
+    if not metric.better and not metric.per_likelihood and len(place) == 1 and rows.variant.nunique() <= MOST_SENTENCES:
+        return _at_ends(rows, place, metric)
     apart = [column for column in SAME_MEASURE if rows[column].nunique() > 1] if metric.per_likelihood else []
     groups = [group for _, group in rows.groupby(apart, sort=False)] if apart else [rows]
-    place = varying(summary, keys)
     return [
         f"{_among(group.iloc[0], apart)}{_best(group, place, metric)}{_doubt(group, comparisons, keys, metric)}."
         for group in groups
         if len(group)
+    ]
+
+
+def _at_ends(rows: pd.DataFrame, place: Sequence[str], metric: Metric) -> list[str]:
+    """Every variant's mean, the highest first, at the first and the last grid point."""
+    points = [group for _, group in rows.groupby(place, sort=False)]
+    return [
+        f"At {at(group.iloc[0], place)}, mean {metric.label} {'are' if _is_count(metric) else 'is'} "
+        f"{listed(f'{_mean(row, metric)} for {row.variant}' for _, row in group.iterrows())}."
+        for group in (ends.sort_values(metric.name, ascending=False, kind="stable") for ends in (points[0], points[-1]))
     ]
 
 
@@ -153,13 +160,21 @@ def _best(rows: pd.DataFrame, place: Sequence[str], metric: Metric) -> str:
     leader = _leader(rows, metric)
     label = f"mean {metric.label}"
     if len(rows) == 1:
-        return f"{_named(lowest, place)} has a {label} of {_mean(lowest, metric)}"
+        return f"{named(lowest, place)} has a {label} of {_mean(lowest, metric)}"
     if lowest[metric.name] == highest[metric.name]:
         return f"{len(rows)} rows of the summary have the same {label}, {_mean(lowest, metric)}"
     if leader is None:
-        highest_too = f"{_named(highest, place)} the highest, {_mean(highest, metric)}"
-        return f"{_named(lowest, place)} has the lowest {label}, {_mean(lowest, metric)}, and {highest_too}"
-    return f"{_named(leader, place)} has the best {label}, {_mean(leader, metric)}"
+        (low, n_low), (high, _) = (_with_ties(rows, end, place, metric) for end in (lowest, highest))
+        has = "has" if n_low == 1 else "have"
+        return f"{low} {has} the lowest {label}, {_mean(lowest, metric)}, and {high} the highest, {_mean(highest, metric)}"
+    return f"{named(leader, place)} has the best {label}, {_mean(leader, metric)}"
+
+
+def _with_ties(rows: pd.DataFrame, end: pd.Series, place: Sequence[str], metric: Metric) -> tuple[str, int]:
+    """Whose mean and interval these are, and how many they are."""
+    alike = [row for _, row in rows.iterrows() if _mean(row, metric) == _mean(end, metric)]
+    few = listed(named(row, place) for row in alike)
+    return few if len(alike) <= MOST_SENTENCES else f"{len(alike)} rows of the summary", len(alike)
 
 
 def _leader(rows: pd.DataFrame, metric: Metric) -> pd.Series | None:
@@ -179,10 +194,6 @@ def _doubt(rows: pd.DataFrame, comparisons: pd.DataFrame | None, keys: Sequence[
         against = against[against[key].eq(leader[key]) | (against[key].isna() & pd.isna(leader[key]))]
     doubtful = [row for row in against.to_dict("records") if not supported(row)]
     return f", a lead over {doubtful[0]['baseline']} that is not supported" if doubtful else ""
-
-
-def _named(row: Any, place: Sequence[str]) -> str:
-    return f"{row.variant} at {at(row, place)}" if place else row.variant
 
 
 def _mean(row: pd.Series, metric: Metric) -> str:
@@ -219,7 +230,7 @@ def reached(linear: pd.DataFrame, keys: Sequence[str], split: str) -> list[str]:
 def _short_of(row: pd.Series, place: Sequence[str]) -> str:
     active = f"{row.active_low:.0f}" + (f" to {row.active_high:.0f}" if row.active_high > row.active_low else "")
     return (
-        f"{counted(row.n - row.n_reached, 'run')} of {_named(row, place)} (KL off by {row.kl_error:.3f} nats at most, mean "
+        f"{counted(row.n - row.n_reached, 'run')} of {named(row, place)} (KL off by {row.kl_error:.3f} nats at most, mean "
         f"gap {format_number(row.gap, 3)} nats, {active} dimensions active, {row.predicted_active:.0f} predicted)"
     )
 
@@ -274,8 +285,8 @@ def _partial_collapse(partial: pd.DataFrame, n_rows: int, place: Sequence[str]) 
     if partial.empty:
         return []
     most = partial.loc[(partial.collapsed_units / partial.latent_size).idxmax()]
-    named = _named(most, place)
-    where = f"of {named}" if n_rows == 1 else f"in {len(partial)} of {n_rows} rows of the summary, most for {named}"
+    row = named(most, place)
+    where = f"of {row}" if n_rows == 1 else f"in {len(partial)} of {n_rows} rows of the summary, most for {row}"
     interval = over_seeds(most.collapsed_units_low, most.collapsed_units_high, most.n, decimals=1)
     number = f"{most.collapsed_units:.1f} of {counted(most.latent_size, 'dimension')} {interval}"
     return [f"Collapse is partial {where}: {number} have {IS_COLLAPSED}."]
@@ -307,23 +318,6 @@ def _reason(run: pd.Series, baseline: pd.Series) -> str:
     return f"the former are of data with binarisation “{run.binarisation}”, the latter “{baseline.binarisation}”"
 
 
-def unnormalised(runs: pd.DataFrame) -> list[str]:
-    """Runs whose likelihood is no probability of their data."""
-    trained = runs[(runs.measure == "not a density") & (runs.status == "trained")]
-    return [
-        f"The {likelihood} likelihood on grey pixels is not a density: {_in_its_unit(group)} of "
-        f"{listed(group.variant.unique())} are values of a loss, to be compared among themselves only. On binarised data "
-        "they would be log-probabilities."
-        for likelihood, group in trained.groupby("likelihood", sort=False)
-    ]
-
-
-def _in_its_unit(runs: pd.DataFrame) -> str:
-    """The metrics in the likelihood's unit that any of the runs has."""
-    metrics = (metric for metric in METRICS.values() if metric.per_likelihood)
-    return listed(metric.label for metric in metrics if runs[metric.name].notna().any())
-
-
 def effective_weights(runs: pd.DataFrame) -> list[str]:
     """What variants with different σ have for βσ²: where that differs, so do their optima."""
     known = runs.dropna(subset="effective_weight")
@@ -345,122 +339,11 @@ def _span(values: pd.Series) -> str:
     return " to ".join(dict.fromkeys(f"{value:.3g}" for value in (values.min(), values.max())))
 
 
-def at_ceiling(runs: pd.DataFrame, n_images: int) -> list[str]:
-    """Runs whose mutual information is near the most that so many images can show."""
-    ceiling = math.log(n_images)
-    near = runs[runs.mutual_information > ceiling - NEAR_CEILING]
-    if near.empty:
-        return []
-    return [
-        f"In {_share(near, runs)} the mutual information lies within {NEAR_CEILING:g} nats of its ceiling, ln N = "
-        f"{ceiling:.2f} for N = {n_images:,} images: read it as “at least”, and marginal KL as “at most”."
-    ]
-
-
-def at_bound(runs: pd.DataFrame) -> list[str]:
-    """Variants some of whose learned spreads have come down to where they may go no further."""
-    shares = runs.groupby("variant", sort=False).share_at_bound.mean()
-    if not (shares > 0).any():
-        return []
-    each = listed(f"{100 * share:.2g} % of {variant}" for variant, share in shares[shares > 0].items())
-    return [
-        f"Of the learned σ or scales, {each} lie at their lower bound, as means over runs: likelihoods there depend on the "
-        "bound."
-    ]
-
-
-def few_samples(runs: pd.DataFrame, n_samples: int) -> list[str]:
-    """Runs whose importance weights rest on a few samples."""
-    few = runs[runs.effective_samples < FEW_SAMPLES]
-    if few.empty:
-        return []
-    return [
-        f"In {_share(few, runs)} fewer than {FEW_SAMPLES} of the K = {n_samples} samples an image are effective, "
-        f"{few.effective_samples.min():.1f} at the fewest: NLL may lie far above −log p(x) there."
-    ]
-
-
-def _share(some: pd.DataFrame, runs: pd.DataFrame) -> str:
-    """ "3 of 9 runs (of bce and mse)"."""
-    n_trained = int((runs.status == "trained").sum())
-    if len(some) == n_trained:
-        return f"all {n_trained} runs" if n_trained > 1 else "the only run"
-    return f"{len(some)} of {counted(n_trained, 'run')} (of {listed(some.variant.unique())})"
-
-
-def without_interval(summary: pd.DataFrame) -> list[str]:
-    """Groups of too few seeds."""
-    n_few = int((summary.n < FEWEST_SEEDS).sum())
-    why = f"fewer than {FEWEST_SEEDS} seeds were trained to the end, so no difference is supported there"
-    return [f"There is no interval in {n_few} of {counted(len(summary), 'row')} of the summary: {why}."] if n_few else []
-
-
-def diverged(runs: pd.DataFrame) -> list[str]:
-    lost = runs[runs.status == "diverged"]
-    names = ", ".join(f"{row.run_id} (after {counted(int(row.diverged_epoch), 'epoch')})" for row in lost.itertuples())
-    return [f"Diverged, without scores: {len(lost)} of {counted(len(runs), 'run')}: {names}."] if names else []
-
-
-def mixed(environments: Sequence[Mapping[str, str | None]]) -> list[str]:
-    """What the runs were made with, where that differs between them. environments: a record for each run."""
-    counts = {key: Counter(environment[key] for environment in environments) for key in environments[0]}
-    met = {
-        key: [f"{value or 'unknown'} ({counted(n, 'run')})" for value, n in each.items()] for key, each in counts.items()
-    }
-    return [f"Runs were made with different {key}: {listed(values)}." for key, values in met.items() if values[1:]]
-
-
-def uncommitted(environments: Sequence[Mapping[str, str | None]]) -> list[str]:
-    n_dirty = sum((environment["git commit"] or "").endswith("-dirty") for environment in environments)
-    why = "a checkout with uncommitted changes, so the commit alone does not make them again"
-    return [f"{n_dirty} of {counted(len(environments), 'run')} came from {why}."] if n_dirty else []
-
-
-def supported(row: Row) -> bool:
-    """Whether a difference may be claimed: adjusted p below 0.05, and the interval on one side of 0. False for NaN."""
-    return bool(row["p_adjusted"] < SIGNIFICANCE and (row["low"] > 0 or row["high"] < 0))
-
-
-def varying(table: pd.DataFrame, keys: Sequence[str]) -> list[str]:
-    """The keys, beside the variant, by which grid points have to be told apart."""
-    return [key for key in keys[1:] if table[key].nunique() > 1]
-
-
-def at(row: Any, place: Sequence[str]) -> str:
-    """A grid point in words: "latent size 8 and learning rate 0.01"."""
-    return listed(f"{key.replace('_', ' ')} {row[key]}" for key in place)
-
-
 def _points(rows: pd.DataFrame, place: Sequence[str]) -> str:
     if len(place) == 1:
         return f"{place[0].replace('_', ' ')} {listed(rows[place[0]])}"
     return at(rows.iloc[0], place) if len(rows) == 1 else f"{len(rows)} grid points"
 
 
-def over_seeds(low: float, high: float, n: float, decimals: int) -> str:
-    """ "(95 % interval 2.94 to 2.95, 5 seeds)", or why there is none."""
-    seeds = counted(int(n), "seed")
-    if math.isnan(low):
-        return f"({seeds}, no interval)"
-    if math.isclose(low, high):
-        return f"(the same for all {seeds})"
-    bounds = f"{format_number(low, decimals)} to {format_number(high, decimals)}"
-    return f"({100 * CONFIDENCE:g} % interval {bounds}, {seeds})"
-
-
 def _is_count(metric: Metric) -> bool:
     return metric.unit in COUNTED and metric.label.endswith("s")
-
-
-def with_unit(number: str, metric: Metric) -> str:
-    return f"{number} {metric.unit}".strip()
-
-
-def listed(items: Iterable[Any]) -> str:
-    """ "a, b and c"."""
-    *most, last = [str(item) for item in items] or [""]
-    return f"{', '.join(most)} and {last}" if most else last
-
-
-def counted(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"

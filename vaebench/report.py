@@ -20,10 +20,9 @@ import jinja2
 import pandas as pd
 import yaml
 
-from vaebench import findings
+from vaebench import caveats, findings
 from vaebench.errors import UserError
 from vaebench.figures import FIGURES
-from vaebench.findings import counted, listed
 from vaebench.linear_optimum import BOUNDARY
 from vaebench.metrics import (
     ACTIVE_VARIANCE,
@@ -52,8 +51,10 @@ from vaebench.tables import (
     load,
     metrics_by_family,
     presented,
+    supported,
 )
 from vaebench.timing import stage_times
+from vaebench.wording import counted, listed
 
 # The stages that have run when a report is written.
 BEFORE_REPORT = ("train", "evaluate", "aggregate", "draw")
@@ -129,14 +130,14 @@ def _sentences(
             *findings.not_compared(tables.runs, tables.comparisons, experiment.baseline),
         ],
         "warnings": [
-            *findings.unnormalised(tables.runs),
-            *findings.without_interval(tables.summary),
-            *findings.diverged(tables.runs),
-            *findings.few_samples(tables.runs, experiment.evaluation.n_samples),
-            *findings.at_ceiling(tables.runs, experiment.dataset.sizes[split]),
-            *findings.at_bound(tables.runs),
-            *findings.mixed(environments),
-            *findings.uncommitted(environments),
+            *caveats.unnormalised(tables.runs),
+            *caveats.without_interval(tables.summary),
+            *caveats.diverged(tables.runs),
+            *caveats.few_samples(tables.runs, experiment.evaluation.n_samples),
+            *caveats.at_ceiling(tables.runs, experiment.dataset.sizes[split]),
+            *caveats.at_bound(tables.runs),
+            *caveats.mixed(environments),
+            *caveats.uncommitted(environments),
         ],
     }
 
@@ -194,7 +195,7 @@ def _differences(comparisons: pd.DataFrame, metric: Metric) -> list[tuple[str, b
     rows = comparisons[comparisons.metric == metric.name]
     texts = format_column(rows.difference, rows.low, rows.high)
     return [
-        (text, findings.supported(row)) if row["comparable"] else ("not comparable", False)
+        (text, supported(row)) if row["comparable"] else ("not comparable", False)
         for text, row in zip(texts, rows.to_dict("records"), strict=True)
     ]
 

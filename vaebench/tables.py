@@ -8,6 +8,7 @@ likelihood are compared only between runs with the same measure on the same data
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ import pandas as pd
 from vaebench.linear_optimum import BOUNDARY
 from vaebench.metrics import COLLAPSE_EPSILON, FAMILIES, METRICS, Metric, collapse_verdict
 from vaebench.specification import REGISTRIES, Experiment, Run
-from vaebench.statistics import Comparison, holm, interquartile_mean, mean_interval, paired_comparison
+from vaebench.statistics import SIGNIFICANCE, Comparison, holm, interquartile_mean, mean_interval, paired_comparison
 from vaebench.store import ExperimentFolder, Results, read_json, replacing, write_text
+
+Row = Mapping[Hashable, Any]
 
 # Columns that are equal where numbers in the unit of a likelihood can be compared.
 SAME_MEASURE = ["measure", "binarisation"]
@@ -243,6 +246,11 @@ def _compare(metric: Metric, group: pd.DataFrame, baseline: pd.DataFrame, same_m
     if comparable:
         row |= paired_comparison(group[metric.name].to_numpy(), baseline[metric.name].to_numpy())._asdict()
     return row
+
+
+def supported(row: Row) -> bool:
+    """Whether a difference may be claimed: adjusted p below 0.05, and the interval on one side of 0. False for NaN."""
+    return bool(row["p_adjusted"] < SIGNIFICANCE and (row["low"] > 0 or row["high"] < 0))
 
 
 def linear_table(experiment: Experiment, runs: pd.DataFrame, spectrum: pd.DataFrame) -> pd.DataFrame:
