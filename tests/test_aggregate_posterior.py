@@ -14,7 +14,8 @@ from scipy.special import logsumexp
 
 from vaebench import aggregate_posterior
 from vaebench.evaluation import _information
-from vaebench.metrics import Scores, compute_all
+from vaebench.metrics import compute_all
+from vaebench.scores import Scores
 
 FEW = settings(derandomize=True, deadline=None, max_examples=60, database=None)
 

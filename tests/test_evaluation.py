@@ -11,8 +11,9 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from vaebench.evaluation import IMAGE_BLOCK, _derangement, evaluate
 from vaebench.images import Images
+from vaebench.latent_dimensions import collapse_verdict
 from vaebench.likelihoods import LIKELIHOODS
-from vaebench.metrics import collapse_verdict, compute_all
+from vaebench.metrics import compute_all
 from vaebench.model import build
 from vaebench.streams import generator
 from vaebench.training import train

@@ -14,7 +14,8 @@ from matplotlib.text import Text
 
 from vaebench import tables
 from vaebench.figures import FIGURES, draw_all
-from vaebench.metrics import ACTIVE_VARIANCE, COLLAPSE_EPSILON, DIMENSION_COLUMNS, METRICS, OPTIMAL_COLUMNS
+from vaebench.latent_dimensions import ACTIVE_VARIANCE, COLLAPSE_EPSILON, DIMENSION_COLUMNS, OPTIMAL_COLUMNS
+from vaebench.metrics import METRICS
 from vaebench.plotting import Figures, Source, styled
 from vaebench.specification import load
 from vaebench.store import Results, replacing, write_json, write_text

@@ -14,6 +14,7 @@ from vaebench import report, specification, tables
 from vaebench.errors import UserError
 from vaebench.figures import FIGURES
 from vaebench.metrics import FAMILIES, METRICS
+from vaebench.presentation import metrics_by_family
 from vaebench.store import Results, replacing, write_json, write_text
 from vaebench.timing import stage_times
 
@@ -154,7 +155,7 @@ def written(make_experiment, tmp_path):
 def test_the_summary_holds_the_numbers_of_the_table(written):
     _, folder, page = written(**GRID, diverged=[0])
     summary = tables.load(folder).summary
-    families = tables.metrics_by_family(summary)
+    families = metrics_by_family(summary)
     assert list(families) == [family for family in FAMILIES if family != "optimum"]
     for family, metrics in families.items():
         # The first cell of a group's first row is the variant and its likelihood.
@@ -195,7 +196,7 @@ def test_comparisons_are_those_of_the_table(written):
     variants = {"bce": {"likelihood": "bernoulli"}, "fast": {"learning_rate": 0.01}, "mse": {"likelihood": "gaussian"}}
     _, folder, page = written(**GRID, variants=variants)
     compared = tables.load(folder).comparisons
-    for family, metrics in tables.metrics_by_family(tables.load(folder).runs).items():
+    for family, metrics in metrics_by_family(tables.load(folder).runs).items():
         rows = page.rows[f"comparisons-{family}-table"][1:]
         assert [row[0] for row in rows[::2]] == ["fastbernoulli, not a density", "msegaussian, sigma 0.5"]
         of_family = compared[compared.metric.isin([metric.name for metric in metrics])]

@@ -19,7 +19,8 @@ from PIL import Image
 
 from vaebench import tables, tracking
 from vaebench.errors import UserError
-from vaebench.metrics import DIMENSION_COLUMNS, METRICS, OPTIMAL_COLUMNS
+from vaebench.latent_dimensions import DIMENSION_COLUMNS, OPTIMAL_COLUMNS
+from vaebench.metrics import METRICS
 from vaebench.specification import Experiment, Run
 from vaebench.store import Results, replacing, write_json
 from vaebench.training import HISTORY_COLUMNS

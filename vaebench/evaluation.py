@@ -21,9 +21,9 @@ from vaebench.images import Images, blocks, padded
 from vaebench.levels import gaussian_log_mass
 from vaebench.likelihoods import Gaussian, GaussianLearned, GaussianOptimal
 from vaebench.linear_optimum import LinearOptimum, linear_optimum
-from vaebench.metrics import CORRELATION_SAMPLES, LEVEL_SAMPLES, SIGMA_IMAGES, Scores
 from vaebench.model import VAE, build, importance_samples
 from vaebench.networks import Linear
+from vaebench.scores import CORRELATION_SAMPLES, LEVEL_SAMPLES, SIGMA_IMAGES, Scores
 from vaebench.specification import Run
 from vaebench.stack import Stack
 from vaebench.streams import generator

@@ -12,8 +12,10 @@ from typing import Any
 
 import pandas as pd
 
+from vaebench.latent_dimensions import COLLAPSE_DELTA, COLLAPSE_EPSILON
 from vaebench.linear_optimum import BOUNDARY
-from vaebench.metrics import COLLAPSE_DELTA, COLLAPSE_EPSILON, METRICS, Metric
+from vaebench.metrics import METRICS, Metric
+from vaebench.presentation import decimals_for, format_number
 from vaebench.statistics import FEWEST_SEEDS
 from vaebench.tables import (
     GAP_TOLERANCE,
@@ -21,8 +23,6 @@ from vaebench.tables import (
     KL_TOLERANCE,
     SAME_MEASURE,
     Row,
-    decimals_for,
-    format_number,
     supported,
 )
 from vaebench.wording import at, counted, listed, named, over_seeds, varying, with_unit

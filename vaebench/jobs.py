@@ -20,7 +20,8 @@ from vaebench.errors import UserError
 from vaebench.evaluation import Evaluated, evaluate
 from vaebench.images import Images, load_images, save_dataset
 from vaebench.keys import evaluation_key, runs_key, training_key
-from vaebench.metrics import DIMENSION_COLUMNS, OPTIMAL_COLUMNS, compute_all, dimensions
+from vaebench.latent_dimensions import DIMENSION_COLUMNS, OPTIMAL_COLUMNS, dimensions
+from vaebench.metrics import compute_all
 from vaebench.specification import Cohort, Evaluation, Experiment, Run
 from vaebench.store import Results, RunFolder, made_by, read_json, replacing, unreadable, write_json
 from vaebench.training import Checkpoint, TrainedRun, train
@@ -127,7 +128,7 @@ def _metric_rows(records: list[dict]) -> pd.DataFrame:
 
 
 def _spectrum_rows(records: list[dict]) -> pd.DataFrame:
-    """A row a run and latent dimension, as `vaebench.metrics.dimensions` gives them; rank 1 has the run's largest KL."""
+    """A row a run and latent dimension, as `latent_dimensions.dimensions` gives them; rank 1 has the run's largest KL."""
     columns = ["run_id", "rank", *DIMENSION_COLUMNS, *OPTIMAL_COLUMNS]
     rows = [
         dict(zip(record["spectrum"], values, strict=True)) | {"run_id": record["run_id"], "rank": rank}

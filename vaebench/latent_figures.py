@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vaebench.latent_dimensions import ACTIVE_VARIANCE, COLLAPSE_DELTA, COLLAPSE_EPSILON
 from vaebench.linear_optimum import BOUNDARY
-from vaebench.metrics import ACTIVE_VARIANCE, COLLAPSE_DELTA, COLLAPSE_EPSILON, METRICS
+from vaebench.metrics import METRICS
 from vaebench.plotting import (
     GREY,
     Figures,

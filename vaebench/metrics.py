@@ -14,23 +14,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from vaebench.linear_optimum import LinearOptimum
-
-# A dimension is active where its posterior mean has a variance above this over the images (Burda et al. 2016).
-ACTIVE_VARIANCE = 0.01
-# A dimension is (ε, δ)-collapsed where its KL is below ε nats for a share 1 - δ of the images (Lucas et al. 2019).
-COLLAPSE_EPSILON = 0.1
-COLLAPSE_DELTA = 0.01
-
-# Of the K samples an image so many are scored as grey levels too, which takes longer than all else.
-LEVEL_SAMPLES = 16
-# Validation images at most that the common σ is fitted to, and samples at most that the total correlation is a mean of.
-SIGMA_IMAGES = 2000
-CORRELATION_SAMPLES = 2000
-
-# What `dimensions` gives for every run, and for those with a known optimum.
-DIMENSION_COLUMNS = ("dimension", "kl", "collapse_epsilon", "mean_variance", "posterior_variance")
-OPTIMAL_COLUMNS = ("optimal_kl", "optimal_mean_variance", "optimal_posterior_variance", "eigenvalue_ratio")
+from vaebench.latent_dimensions import collapsed_dimensions, count_active
+from vaebench.scores import Scores
 
 # The tables that metrics stand in together, in the order in which people read them.
 FAMILIES = {
@@ -41,33 +26,6 @@ FAMILIES = {
     "reconstruction": "Reconstruction",
     "optimum": "Against the exact optimum",
 }
-
-
-@dataclass(frozen=True)
-class Scores:
-    """A run on N images of D pixels, with Z latent dimensions and K samples of z an image; float64, in nats."""
-
-    rate: np.ndarray  # [N] KL(q(z|x)‖p(z)), closed form
-    distortion: np.ndarray  # [N] -log p(x|z), mean over the samples of z
-    nll: np.ndarray  # [N] -log (1/K Σ_k w_k), w_k = p(x|z_k) p(z_k) / q(z_k|x)
-    effective_samples: np.ndarray  # [N] (Σ_k w_k)² / Σ_k w_k², between 1 and K
-    kl: np.ndarray  # [N, Z] KL(q(z_i|x)‖p(z_i)), closed form
-    mean: np.ndarray  # [N, Z] of q(z|x)
-    variance: np.ndarray  # [N, Z] of q(z|x)
-    log_ratio: np.ndarray  # [N] log q(z|x) / q(z) at one z ~ q(z|x), q(z) the mixture of all N posteriors
-    correlation: np.ndarray  # [M] log q(z) / Π_i q(z_i) at M of these z
-    permuted_distortion: np.ndarray  # [N] distortion at another image's z, minus that at its own
-    squared_error: np.ndarray  # [N] mean over pixels, of the mean image at the posterior mean of z
-    psnr: np.ndarray  # [N] of the same, in dB
-    n_pixels: int
-    kl_weight: float  # at the end of training
-    ssim: np.ndarray | None = None  # [N] of the same; None for images smaller than its window
-    level_distortion: np.ndarray | None = None  # [N] -log P(the image's levels|z) under the run's likelihood
-    common_level_distortion: np.ndarray | None = None  # [N] the same under the common one
-    common_sigma: float | None = None
-    decoder_variance: float | None = None  # σ², mean over pixels, images and samples
-    share_at_bound: float | None = None  # of the decoder's learned spreads
-    optimum: LinearOptimum | None = None
 
 
 class Estimate(NamedTuple):
@@ -127,58 +85,6 @@ def mean_over_images(values: np.ndarray) -> Estimate:
     """Mean and standard error of one value an image; a single image gives no standard error."""
     n = len(values)
     return Estimate(float(values.mean()), float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else None)
-
-
-def count_active(mean: np.ndarray, threshold: float = ACTIVE_VARIANCE) -> int:
-    """Dimensions whose posterior mean has a variance above the threshold over the images: [N, Z] -> count.
-
-    Population variance (ddof 0) over all images given.
-    """
-    return int((mean.var(axis=0) > threshold).sum())
-
-
-def collapse_epsilons(kl: np.ndarray, delta: float = COLLAPSE_DELTA) -> np.ndarray:
-    """For each dimension the KL that a share 1 - δ of the images does not exceed: [N, Z] -> [Z], in nats.
-
-    The dimension is (ε, δ)-collapsed for every ε above it, and for no other.
-    """
-    n_images = len(kl)
-    n_below = n_images - math.floor(delta * n_images + 1e-9)
-    return np.sort(kl, axis=0)[n_below - 1]
-
-
-def collapsed_dimensions(kl: np.ndarray) -> list[int]:
-    """The indices of the (ε, δ)-collapsed dimensions: [N, Z] -> at most Z indices."""
-    return np.flatnonzero(collapse_epsilons(kl) < COLLAPSE_EPSILON).tolist()
-
-
-def collapse_verdict(n_collapsed: float, latent_size: int) -> str:
-    """In a word: "none", "partial" or "full" of the latent dimensions are collapsed."""
-    return "none" if n_collapsed == 0 else "full" if n_collapsed == latent_size else "partial"
-
-
-def dimensions(scores: Scores) -> dict[str, np.ndarray]:
-    """What is known of each latent dimension, the one with the largest KL first: name -> [Z].
-
-    dimension: its index; kl: E KL(q(z_i|x)‖p(z_i)), which sum to the rate; collapse_epsilon: see `collapse_epsilons`;
-    mean_variance: of the posterior mean over the images (ddof 0), which makes it active; posterior_variance: mean over the
-    images. Of a linear VAE whose optimum is known, optimal_…: the same there; eigenvalue_ratio: λ_i / βσ².
-    """
-    kl = scores.kl.mean(axis=0)
-    order = np.argsort(-kl, kind="stable")
-    found = (
-        np.arange(len(kl)),
-        kl,
-        collapse_epsilons(scores.kl),
-        scores.mean.var(axis=0),
-        scores.variance.mean(axis=0),
-    )
-    columns = {name: values[order] for name, values in zip(DIMENSION_COLUMNS, found, strict=True)}
-    if scores.optimum is not None:
-        ratio = scores.optimum.eigenvalues / (scores.kl_weight * scores.optimum.sigma**2)
-        optimal = (scores.optimum.kl, scores.optimum.mean_variance, scores.optimum.posterior_variance, ratio)
-        columns |= dict(zip(OPTIMAL_COLUMNS, optimal, strict=True))
-    return columns
 
 
 def compute_all(scores: Scores) -> dict[str, Estimate]:

@@ -23,18 +23,11 @@ import yaml
 from vaebench import caveats, findings
 from vaebench.errors import UserError
 from vaebench.figures import FIGURES
+from vaebench.latent_dimensions import ACTIVE_VARIANCE, COLLAPSE_DELTA, COLLAPSE_EPSILON
 from vaebench.linear_optimum import BOUNDARY
-from vaebench.metrics import (
-    ACTIVE_VARIANCE,
-    COLLAPSE_DELTA,
-    COLLAPSE_EPSILON,
-    CORRELATION_SAMPLES,
-    FAMILIES,
-    LEVEL_SAMPLES,
-    METRICS,
-    SIGMA_IMAGES,
-    Metric,
-)
+from vaebench.metrics import FAMILIES, METRICS, Metric
+from vaebench.presentation import format_column, format_number, heading, metrics_by_family, presented
+from vaebench.scores import CORRELATION_SAMPLES, LEVEL_SAMPLES, SIGMA_IMAGES
 from vaebench.specification import REGISTRIES, Experiment, Run
 from vaebench.statistics import CONFIDENCE, FEWEST_SEEDS, SIGNIFICANCE
 from vaebench.store import ExperimentFolder, Results, read_json, write_text
@@ -43,14 +36,9 @@ from vaebench.tables import (
     KL_SHARE_TOLERANCE,
     KL_TOLERANCE,
     Tables,
-    format_column,
-    format_number,
     group_keys,
-    heading,
     linear_table,
     load,
-    metrics_by_family,
-    presented,
     supported,
 )
 from vaebench.timing import stage_times
@@ -162,7 +150,7 @@ def summary(experiment: Experiment, tables: Tables) -> list[Table]:
     # Both stand beside the rows of a variant, where the grid does not set them.
     aside = {"variant", "likelihood"} - set(experiment.grid_keys)
     made = []
-    for family, shown in presented(experiment, tables.summary).items():
+    for family, shown in presented(experiment, tables.summary, group_keys(experiment)).items():
         shown = shown.loc[:, ~shown.columns.isin(aside) & ~shown.columns.duplicated()].astype(str)
         rows = [[(cell, False) for cell in row] for row in shown.to_numpy()]
         columns, n_keys = list(shown.columns), shown.columns.get_loc("seeds") + 1

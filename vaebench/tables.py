@@ -7,7 +7,6 @@ likelihood are compared only between runs with the same measure on the same data
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vaebench.latent_dimensions import COLLAPSE_EPSILON, collapse_verdict
 from vaebench.linear_optimum import BOUNDARY
-from vaebench.metrics import COLLAPSE_EPSILON, FAMILIES, METRICS, Metric, collapse_verdict
+from vaebench.metrics import METRICS, Metric
+from vaebench.presentation import latex, markdown, presented
 from vaebench.specification import REGISTRIES, Experiment, Run
 from vaebench.statistics import SIGNIFICANCE, Comparison, holm, interquartile_mean, mean_interval, paired_comparison
 from vaebench.store import ExperimentFolder, Results, read_json, replacing, write_text
@@ -31,18 +32,6 @@ SAME_MEASURE = ["measure", "binarisation"]
 KL_SHARE_TOLERANCE = 0.02
 KL_TOLERANCE = 0.02
 GAP_TOLERANCE = 0.1
-# What is smaller is what is left of numbers that are equal.
-ROUNDING = 1e-9
-# Signs that stand in tables and that pdflatex does not know.
-LATEX = {
-    "−": "$-$",
-    "–": "--",
-    "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$",
-    "σ": r"$\sigma$",
-    "β": r"$\beta$",
-    "²": "$^2$",
-}
 
 
 @dataclass(frozen=True)
@@ -50,8 +39,8 @@ class Tables:
     """All tables of one experiment.
 
     runs: a row a run; a column per setting, `measure`, `status` ("trained" or "diverged"), `diverged_epoch`, for each
-        metric its value and `<metric>_standard_error` over images, `collapse` as `metrics.collapse_verdict` gives it, and
-        `collapsed_dimensions`, the indices of those, such as "3 7 12".
+        metric its value and `<metric>_standard_error` over images, `collapse` as `latent_dimensions.collapse_verdict` gives
+        it, and `collapsed_dimensions`, the indices of those, such as "3 7 12".
     summary: a row per variant and grid point; `likelihood` in words, `measure`, `binarisation`, `n` seeds trained,
         `n_diverged`, `collapse` in words such as "none 2, partial 3", and for each metric its mean over them `<metric>`,
         the mean's interval `<metric>_low` to `<metric>_high`, and the interquartile mean `<metric>_iqm`.
@@ -59,8 +48,8 @@ class Tables:
         to `high`, `n` pairs, `effect_size`, `p` and `probability_of_improvement` as `statistics.paired_comparison` gives
         them, and `p_adjusted`: p by Holm's method over all comparable rows of the metric. Where not `comparable`, NaN.
     history: a row per run and epoch: `vaebench.training.HISTORY_COLUMNS`, `train_elbo`, `validation_elbo`.
-    spectrum: a row per run and latent dimension: `run_id`, `rank` (1 has the largest KL), and what `metrics.dimensions`
-        gives of it.
+    spectrum: a row per run and latent dimension: `run_id`, `rank` (1 has the largest KL), and what
+        `latent_dimensions.dimensions` gives of it.
     """
 
     runs: pd.DataFrame
@@ -87,9 +76,9 @@ def aggregate(experiment: Experiment, results: Results) -> None:
     folder.linear.unlink(missing_ok=True)
     if len(linear):
         _save_csv(linear, folder.linear)
-    shown = presented(experiment, summary)
-    write_text(folder.summary("md"), _markdown(shown))
-    write_text(folder.summary("tex"), _latex(experiment, shown))
+    shown = presented(experiment, summary, group_keys(experiment))
+    write_text(folder.summary("md"), markdown(shown))
+    write_text(folder.summary("tex"), latex(experiment, shown))
     for table, path in ((history, folder.history), (spectrum, folder.spectrum)):
         with replacing(path) as temporary:
             table.to_parquet(temporary, index=False)
@@ -308,88 +297,6 @@ def _against_optimum(experiment: Experiment, spectrum: pd.DataFrame) -> pd.DataF
     n_draws = experiment.evaluation.n_samples * experiment.dataset.sizes[experiment.evaluation.split]
     weight = by_run.run_id.map({run.run_id: run.kl(1.0) for run in experiment.runs}).astype(float)
     return by_run.assign(gap_error=weight * np.sqrt(by_run.pop("noise") / (2 * n_draws)))
-
-
-def metrics_by_family(table: pd.DataFrame) -> dict[str, list[Metric]]:
-    """The metrics that any row of a table of runs or of a summary has, by family, in the order of FAMILIES."""
-    present = [metric for metric in METRICS.values() if table[metric.name].notna().any()]
-    families = {family: [metric for metric in present if metric.family == family] for family in FAMILIES}
-    return {family: metrics for family, metrics in families.items() if metrics}
-
-
-def presented(experiment: Experiment, summary: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The summary as people read it, a table for each family: "mean [low, high]", units and directions in the header."""
-    # The likelihood's label says its settings too.
-    keys = summary[[*(key for key in group_keys(experiment) if not key.startswith("likelihood")), "likelihood"]]
-    shown = keys.astype(object).where(keys.notna(), "–").rename(columns=lambda key: key.replace("_", " "))
-    shown["seeds"] = [
-        f"{row.n} (+{row.n_diverged} diverged)" if row.n_diverged else str(row.n) for row in summary.itertuples()
-    ]
-    tables = {}
-    for family, metrics in metrics_by_family(summary).items():
-        columns = {"collapse": summary.collapse.fillna("–")} if family == "collapse" else {}
-        for metric in metrics:
-            numbers = (summary[f"{metric.name}{end}"] for end in ("", "_low", "_high"))
-            columns[heading(metric, experiment)] = format_column(*numbers)
-        tables[family] = shown.assign(**columns)
-    return tables
-
-
-def heading(metric: Metric, experiment: Experiment) -> str:
-    """A metric's column title, such as "NLL (K = 100) [nats] ↓"."""
-    samples = f"(K = {experiment.evaluation.n_samples})" if metric.name == "nll" else ""
-    unit = f"[{metric.unit}]" if metric.unit else ""
-    return " ".join(part for part in (metric.label, samples, unit, metric.arrow) if part)
-
-
-def format_column(means: pd.Series, lows: pd.Series, highs: pd.Series) -> list[str]:
-    """Intervals as text, all with the decimals that show three digits of the largest mean and, up to the fourth decimal,
-    resolve a sixth of the usual interval's width."""
-    widths = highs - lows
-    decimals = decimals_for(means.abs().max() / 100, (widths[widths > ROUNDING] / 6).clip(lower=1e-4).median())
-    return [format_interval(*numbers, decimals) for numbers in zip(means, lows, highs, strict=True)]
-
-
-def decimals_for(*sizes: float) -> int:
-    """As many as it takes to show the first digit of each size, but two to six; NaN and what is rounding do not count."""
-    shown = [size for size in sizes if size > ROUNDING]
-    return min(max(2, math.ceil(-math.log10(min(shown)))), 6) if shown else 2
-
-
-def format_interval(mean: float, low: float, high: float, decimals: int = 2) -> str:
-    """ "−24.21 [−24.30, −24.12]"; the mean alone where there is no interval, a dash where there is no mean."""
-    if np.isnan(mean):
-        return "–"
-    numbers = [format_number(number, decimals) for number in (mean, low, high)]
-    return numbers[0] if np.isnan(low) else f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
-
-
-def format_number(number: float, decimals: int = 2) -> str:
-    """With a true minus sign, and none before a zero."""
-    return f"{round(number, decimals) + 0.0:.{decimals}f}".replace("-", "−")
-
-
-def _markdown(tables: dict[str, pd.DataFrame]) -> str:
-    """A table under a heading for each family."""
-    return "\n".join(f"## {FAMILIES[family]}\n\n{_markdown_table(shown)}" for family, shown in tables.items())
-
-
-def _markdown_table(shown: pd.DataFrame) -> str:
-    lines = [shown.columns, ["---"] * len(shown.columns), *shown.astype(str).to_numpy()]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
-
-
-def _latex(experiment: Experiment, tables: dict[str, pd.DataFrame]) -> str:
-    """A booktabs table for each family; every number beside its interval over seeds."""
-    note = f"% {experiment.name}: mean and 95 % interval over seeds. Needs the package booktabs.\n"
-    return note + "".join(f"\n% {FAMILIES[family]}\n{_latex_table(shown)}" for family, shown in tables.items())
-
-
-def _latex_table(shown: pd.DataFrame) -> str:
-    body = shown.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1).to_latex(hrules=True)
-    for symbol, latex in LATEX.items():
-        body = body.replace(symbol, latex)
-    return body
 
 
 def _save_csv(table: pd.DataFrame, path: Path) -> None:

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from vaebench.images import Images, blocks, padded
-from vaebench.metrics import count_active
+from vaebench.latent_dimensions import count_active
 from vaebench.model import VAE, build
 from vaebench.specification import Run
 from vaebench.stack import Stack

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from vaebench.metrics import Metric
+from vaebench.presentation import format_number
 from vaebench.statistics import CONFIDENCE
-from vaebench.tables import format_number
 
 
 def varying(table: pd.DataFrame, keys: Sequence[str]) -> list[str]:
