@@ -68,10 +68,10 @@ def evaluate(
     by_image = cohort.score(x, n_samples, sigmas)
     pictures = cohort.pictures(x)
     evaluated = []
-    for lane, run in enumerate(runs):
+    for lane, (run, optimum) in enumerate(zip(runs, _linear_optima(runs, images), strict=True)):
         fields = {name: values[lane].cpu().numpy() for name, values in by_image.items()}
         sigma = None if sigmas is None else sigmas[lane]
-        scores = _scores(run, fields, sigma, _linear_optimum(run, images))
+        scores = _scores(run, fields, sigma, optimum)
         evaluated.append(Evaluated(run, scores, pictures[lane]))
     return evaluated
 
@@ -257,20 +257,23 @@ def _derangement(seed: int, n: int) -> Tensor:
     return permutation
 
 
-def _linear_optimum(run: Run, images: Images) -> LinearOptimum | None:
-    """Where a linear VAE with Gaussian pixels ends on these training images; None for other runs."""
+def _linear_optima(runs: Sequence[Run], images: Images) -> list[LinearOptimum | None]:
+    """Where linear VAEs with Gaussian pixels end on these training images; None for other runs."""
+    if not isinstance(runs[0].network, Linear) or images.binarisation == "dynamic":
+        return [None] * len(runs)
+    covariance = np.cov(images.as_pixels(images["train"]).double().numpy(), rowvar=False, ddof=0)
+    return [_linear_optimum(run, covariance) for run in runs]
+
+
+def _linear_optimum(run: Run, covariance: np.ndarray) -> LinearOptimum | None:
     weight = run.kl(1.0)
-    plain = run.kl.free_nats == run.kl.capacity(1.0) == 0 and images.binarisation != "dynamic"
-    if not isinstance(run.network, Linear) or not plain or not weight:
+    if not weight or not run.kl.free_nats == run.kl.capacity(1.0) == 0:
         return None
     if isinstance(run.likelihood, Gaussian):
-        spread = {"sigma": run.likelihood.sigma}
-    elif isinstance(run.likelihood, GaussianLearned | GaussianOptimal) and weight <= 1:
-        spread = {"sigma": None, "min_sigma": run.likelihood.min_sigma}
-    else:
-        return None
-    covariance = np.cov(images.as_pixels(images["train"]).double().numpy(), rowvar=False, ddof=0)
-    return linear_optimum(covariance, run.latent_size, weight, **spread)
+        return linear_optimum(covariance, run.latent_size, weight, run.likelihood.sigma)
+    if isinstance(run.likelihood, GaussianLearned | GaussianOptimal) and weight <= 1:
+        return linear_optimum(covariance, run.latent_size, weight, None, run.likelihood.min_sigma)
+    return None
 
 
 def _reconstruct(model: VAE, x: Tensor) -> Tensor:

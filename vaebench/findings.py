@@ -15,7 +15,7 @@ import pandas as pd
 from vaebench.latent_dimensions import COLLAPSE_DELTA, COLLAPSE_EPSILON
 from vaebench.linear_optimum import BOUNDARY
 from vaebench.metrics import METRICS, Metric
-from vaebench.presentation import decimals_for, format_number
+from vaebench.presentation import decimals_for, format_counts, format_number
 from vaebench.statistics import FEWEST_SEEDS
 from vaebench.tables import (
     GAP_TOLERANCE,
@@ -228,7 +228,7 @@ def reached(linear: pd.DataFrame, keys: Sequence[str], split: str) -> list[str]:
 
 
 def _short_of(row: pd.Series, place: Sequence[str]) -> str:
-    active = f"{row.active_low:.0f}" + (f" to {row.active_high:.0f}" if row.active_high > row.active_low else "")
+    active = format_counts(row.active_low, row.active_high)
     return (
         f"{counted(row.n - row.n_reached, 'run')} of {named(row, place)} (KL off by {row.kl_error:.3f} nats at most, mean "
         f"gap {format_number(row.gap, 3)} nats, {active} dimensions active, {row.predicted_active:.0f} predicted)"

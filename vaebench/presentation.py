@@ -87,6 +87,11 @@ def format_number(number: float, decimals: int = 2) -> str:
     return f"{round(number, decimals) + 0.0:.{decimals}f}".replace("-", "−")
 
 
+def format_counts(low: float, high: float) -> str:
+    """ "8", or "4 to 8"."""
+    return f"{low:.0f}" if low == high else f"{low:.0f} to {high:.0f}"
+
+
 def markdown(tables: dict[str, pd.DataFrame]) -> str:
     """A table under a heading for each family."""
     return "\n".join(f"## {FAMILIES[family]}\n\n{_markdown_table(shown)}" for family, shown in tables.items())

@@ -26,7 +26,7 @@ from vaebench.figures import FIGURES
 from vaebench.latent_dimensions import ACTIVE_VARIANCE, COLLAPSE_DELTA, COLLAPSE_EPSILON
 from vaebench.linear_optimum import BOUNDARY
 from vaebench.metrics import FAMILIES, METRICS, Metric
-from vaebench.presentation import format_column, format_number, heading, metrics_by_family, presented
+from vaebench.presentation import format_column, format_counts, format_number, heading, metrics_by_family, presented
 from vaebench.scores import CORRELATION_SAMPLES, LEVEL_SAMPLES, SIGMA_IMAGES
 from vaebench.specification import REGISTRIES, Experiment, Run
 from vaebench.statistics import CONFIDENCE, FEWEST_SEEDS, SIGNIFICANCE
@@ -195,7 +195,7 @@ def linear_against_optimum(experiment: Experiment, tables: Tables, linear: pd.Da
     keys = group_keys(experiment)[1:]
     columns = {
         "active, predicted": linear.predicted_active.map("{:.0f}".format),
-        "active, measured": [_span(row.active_low, row.active_high) for row in linear.itertuples()],
+        "active, measured": [format_counts(row.active_low, row.active_high) for row in linear.itertuples()],
         "near βσ²": linear.near_boundary.map(str),
         "largest error of a KL [nats]": linear.kl_error.map(_rounded),
         "as a share of the optimal KL": linear.kl_share_error.map(_rounded),
@@ -216,10 +216,6 @@ def _cells(values: Iterable[Any]) -> list[str]:
 
 def _rounded(number: float) -> str:
     return "–" if math.isnan(number) else format_number(number, 4)
-
-
-def _span(low: float, high: float) -> str:
-    return f"{low:.0f}" if low == high else f"{low:.0f} to {high:.0f}"
 
 
 def _by_variant(tables: Tables, variants: Iterable[str], rows: list[Any]) -> list[tuple[str, str, list[Any]]]:
