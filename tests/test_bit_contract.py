@@ -97,7 +97,7 @@ def assert_equal_fields(one, other):
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_neighbours_change_nothing(make_experiment, few, shape):
     runs = runs_of(make_experiment, *shape[:-1], epochs=2)
-    assert Training(runs, few).stack.is_stacked == shape[-1]
+    assert len(Training(runs, few).stacks) == (1 if shape[-1] else len(runs))
     together = {trained.run: trained for trained in train(runs, few)}
     assert all(trained.diverged_epoch is None for trained in together.values())
     for members in ([runs[0]], [runs[7], runs[0]], [runs[4], runs[2], runs[0], runs[6], runs[1]]):
@@ -142,7 +142,7 @@ def test_a_diverging_lane_leaves_its_neighbours_alone(make_experiment, digits, t
     training = Training(runs, digits)
     training.run_epoch()
     with torch.no_grad():
-        training.stack.rows[1, :100] = float("inf")
+        training.stacks[0].stack.buffers["encoder.0.weight"][1, :100] = float("inf")
     training.run_epoch()
     training.save(checkpoint)
     resumed = Training(runs, digits)

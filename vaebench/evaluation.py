@@ -18,10 +18,11 @@ from torch import Tensor
 
 from vaebench import aggregate_posterior, image_quality
 from vaebench.images import Images, blocks, padded
+from vaebench.lanes import build_model, lanes_together
 from vaebench.levels import gaussian_log_mass
 from vaebench.likelihoods import Gaussian, GaussianLearned, GaussianOptimal
 from vaebench.linear_optimum import LinearOptimum, linear_optimum
-from vaebench.model import VAE, build, importance_samples
+from vaebench.model import VAE, importance_samples
 from vaebench.networks import Linear
 from vaebench.scores import CORRELATION_SAMPLES, LEVEL_SAMPLES, SIGMA_IMAGES, Scores
 from vaebench.specification import Run
@@ -62,22 +63,24 @@ def evaluate(
     device: str = "cpu",
 ) -> list[Evaluated]:
     """Score trained runs of one cohort on a split with K = n_samples."""
-    cohort = _Cohort(runs, states, images, device)
-    x = images.as_pixels(images[split]).to(device)
-    sigmas = cohort.common_sigmas()
-    by_image = cohort.score(x, n_samples, sigmas)
-    pictures = cohort.pictures(x)
+    optima = _linear_optima(runs, images)
+    x = images.as_pixels(images[split].to(device))
     evaluated = []
-    for lane, (run, optimum) in enumerate(zip(runs, _linear_optima(runs, images), strict=True)):
-        fields = {name: values[lane].cpu().numpy() for name, values in by_image.items()}
-        sigma = None if sigmas is None else sigmas[lane]
-        scores = _scores(run, fields, sigma, optimum)
-        evaluated.append(Evaluated(run, scores, pictures[lane]))
+    for start, end in blocks(len(runs), lanes_together(runs, IMAGE_BLOCK)):
+        cohort = _Cohort(runs[start:end], states[start:end], images, device)
+        sigmas = cohort.common_sigmas()
+        by_image = cohort.score(x, n_samples, sigmas)
+        pictures = cohort.pictures(x)
+        for lane, (run, optimum) in enumerate(zip(cohort.runs, optima[start:end], strict=True)):
+            fields = {name: values[lane].cpu().numpy() for name, values in by_image.items()}
+            sigma = None if sigmas is None else sigmas[lane]
+            scores = _scores(run, fields, sigma, optimum)
+            evaluated.append(Evaluated(run, scores, pictures[lane]))
     return evaluated
 
 
 class _Cohort:
-    """The stacked models and what they say of images; lanes stand in the order of the runs."""
+    """Models in one stack and what they say of images; lanes stand in the order of the runs."""
 
     def __init__(self, runs: Sequence[Run], states: Sequence[dict[str, Tensor]], images: Images, device: str):
         first = runs[0]
@@ -89,7 +92,7 @@ class _Cohort:
         self.latent_size = first.latent_size
         models = []
         for run, state in zip(runs, states, strict=True):
-            model = build(run.network, run.likelihood, run.n_levels, run.dataset.n_pixels, run.latent_size, run.seed)
+            model = build_model(run)
             model.load_state_dict(state)
             models.append(model.to(device))
         self.stack = Stack(models, first.network.stackable)

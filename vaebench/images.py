@@ -55,7 +55,7 @@ class Images:
 
     def as_pixels(self, levels: Tensor) -> Tensor:
         """Levels -> pixel values in [0, 1], float32."""
-        return levels.float() / (self.n_levels - 1 if self.binarisation == "none" else 1)
+        return levels.float().div_(self.n_levels - 1 if self.binarisation == "none" else 1)
 
 
 def save_dataset(dataset: Dataset, root: Path, path: Path) -> None:

@@ -1,8 +1,9 @@
-"""The probability of grey levels under continuous distributions: differences of their cumulative distribution functions.
+"""The probability of pixels' levels, under the Bernoulli distribution and under continuous ones.
 
-Level k of n_levels stands for the pixel value x = k / (n_levels - 1) and owns the values nearer to it than to its
-neighbours; the first and the last level own all that lies beyond them. So the probabilities of all levels sum to 1. Every
-function is exact in both tails and at any spread: none subtracts two numbers close to 1 or takes the logarithm of 0.
+Under a continuous distribution it is a difference of the cumulative distribution function: level k of n_levels stands for
+the pixel value x = k / (n_levels - 1) and owns the values nearer to it than to its neighbours; the first and the last level
+own all that lies beyond them. So the probabilities of all levels sum to 1. Every function is exact in both tails and at any
+spread: none subtracts two numbers close to 1 or takes the logarithm of 0.
 """
 
 from __future__ import annotations
@@ -23,6 +24,39 @@ WIDEST = 1e6
 def half_step(n_levels: int) -> float:
     """Half the distance between two levels, in pixel values."""
     return 0.5 / (n_levels - 1)
+
+
+def bernoulli_log_mass(logits: Tensor, x: Tensor) -> Tensor:
+    """Σ x log σ(η) + (1 - x) log(1 - σ(η)) over pixels, logits η and x in [0, 1]: both [..., D] -> [...], in nats."""
+    return _BernoulliLogMass.apply(logits, x)
+
+
+class _BernoulliLogMass(torch.autograd.Function):
+    """xη - max(η, 0) + log max(σ(η), σ(-η)), with one sigmoid for value and gradient.
+
+    The last term lies in [-log 2, 0], so its exponentials can be multiplied over groups of pixels, and only the groups'
+    products need a logarithm.
+    """
+
+    @staticmethod
+    def forward(ctx, logits: Tensor, x: Tensor) -> Tensor:
+        mean = logits.sigmoid()
+        larger = torch.rsub(mean, 1)
+        torch.maximum(larger, mean, out=larger)
+        products = larger.unflatten(-1, (-1, _group_size(logits.shape[-1]))).prod(-1)
+        if ctx.needs_input_grad[0]:
+            ctx.save_for_backward(torch.sub(x, mean, out=mean))
+        return (x * logits).sub_(logits.clamp(min=0)).sum(-1) + products.log_().sum(-1)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        [difference] = ctx.saved_tensors
+        return gradient.unsqueeze(-1) * difference, None
+
+
+def _group_size(n_pixels: int) -> int:
+    """The largest divisor of n_pixels up to 100: a product of so many numbers above ½ is far from float32's smallest."""
+    return max(size for size in range(1, 101) if n_pixels % size == 0)
 
 
 def gaussian_log_mass(mean: Tensor, sigma: Tensor, x: Tensor, n_levels: int) -> Tensor:

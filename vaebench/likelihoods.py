@@ -58,7 +58,7 @@ class Likelihood:
         return self.log_prob(parameters, x, n_levels) if is_mass else None
 
     def batch_log_prob(self, parameters: Tensor, x: Tensor, n_levels: int) -> Tensor:
-        """What training uses for log_prob, where that may look at the whole batch: [B, P], [B, D] -> [B]."""
+        """What training uses for log_prob, where that may look at the whole batch: [..., B, P], [..., B, D] -> [..., B]."""
         return self.log_prob(parameters, x, n_levels)
 
     def fit_statistic(self, parameters: Tensor, x: Tensor) -> Tensor:
@@ -96,9 +96,9 @@ class Bernoulli(Likelihood):
     binary_support = True
 
     def log_prob(self, parameters: Tensor, x: Tensor, n_levels: int) -> Tensor:
-        from torch.nn.functional import softplus
+        from vaebench.levels import bernoulli_log_mass
 
-        return (parameters * x - softplus(parameters)).sum(-1)
+        return bernoulli_log_mass(parameters, x)
 
     def mean(self, parameters: Tensor) -> Tensor:
         return parameters.sigmoid()
@@ -222,7 +222,8 @@ class GaussianOptimal(_BoundedGaussianPixels):
     def batch_log_prob(self, parameters: Tensor, x: Tensor, n_levels: int) -> Tensor:
         squared_error = (x - self.mean(parameters)).square()
         # At the optimum the derivative with respect to σ is 0, so no gradient has to pass through it.
-        return gaussian_log_density(squared_error, self.fit(squared_error.detach().mean(-1).mean(0)))
+        mean = squared_error.detach().mean(-1).mean(-1, keepdim=True)
+        return gaussian_log_density(squared_error, self.fit(mean))
 
     def fit_statistic(self, parameters: Tensor, x: Tensor) -> Tensor:
         return (x - self.mean(parameters)).square().mean(-1)

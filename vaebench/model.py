@@ -1,12 +1,14 @@
 """The variational autoencoder (Kingma & Welling 2014; Rezende et al. 2014) with prior N(0, I) and diagonal Gaussian q(z|x).
 
 ELBO = -(distortion + rate), in nats per image: sums over pixels and latent dimensions, never means.
+
+A model may also hold the stacked parameters of L lanes (`vaebench.layers`). Then every tensor that one of its functions takes or
+gives has a leading axis [L], except x where all lanes share it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -57,10 +59,6 @@ class VAE(nn.Module):
         self.likelihood = likelihood
         self.n_levels = n_levels
 
-    def forward(self, compute: Callable[..., Any], **arguments: Any) -> Any:
-        """`compute(self, **arguments)`: `torch.func.functional_call` reaches a module only through its forward."""
-        return compute(self, **arguments)
-
     def encode(self, x: Tensor) -> Posterior:
         """x: [B, D] in [0, 1] -> q(z|x), [B, Z]."""
         return Posterior(*self.encoder(x).chunk(2, dim=-1))
@@ -80,11 +78,11 @@ class VAE(nn.Module):
         return ElboTerms(posterior, posterior.kl_per_dimension(), -self.log_likelihood(parameters, x))
 
     def training_terms(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """The same as means over a batch: rate by dimension [Z], and the likelihood's distortion for training, a number."""
+        """The same as means over a batch: rate by dimension [Z], and the likelihood's distortion for training []."""
         posterior = self.encode(x)
         parameters = self.decode(posterior.sample(noise))
         distortion = -self.likelihood.batch_log_prob(parameters, x, self.n_levels)
-        return posterior.kl_per_dimension().mean(0), distortion.mean(0)
+        return posterior.kl_per_dimension().mean(-2), distortion.mean(-1)
 
     def fit_statistic(self, x: Tensor, noise: Tensor) -> Tensor:
         """What a likelihood's shared outputs are fitted to, at one sample of z: x [B, D], noise [B, Z] -> [B]."""
@@ -111,8 +109,8 @@ class Samples(NamedTuple):
 
 def importance_samples(model: VAE, x: Tensor, noise: Tensor) -> Samples:
     """x [B, D], noise [K, B, Z] from N(0, I) -> K samples of z an image and their weights, in nats."""
-    posterior = model.encode(x)
-    # Samples and images share one axis, so that the decoder is one matrix product however many lanes are stacked.
-    parameters = model.decode(posterior.sample(noise).flatten(0, 1)).unflatten(0, noise.shape[:2])
+    posterior = Posterior(*(values.unsqueeze(-3) for values in model.encode(x)))
+    # Samples and images share one axis, so that the decoder is one matrix product a lane.
+    parameters = model.decode(posterior.sample(noise).flatten(-3, -2)).unflatten(-2, noise.shape[-3:-1])
     log_likelihood = model.log_likelihood(parameters, x)
     return Samples(parameters, log_likelihood, log_likelihood + posterior.log_prior_ratio(noise))

@@ -9,7 +9,6 @@ torch is imported where it is used, so that an experiment file can be checked wi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from vaebench.registry import Registry, require
@@ -48,10 +47,14 @@ class Mlp(Network):
         require(all(width >= 1 for width in self.hidden), "hidden", list(self.hidden), "a list of widths of 1 or more")
 
     def encoder(self, n_pixels: int, latent_size: int) -> nn.Module:
-        return _layers(n_pixels, *self.hidden, 2 * latent_size)
+        from vaebench.layers import Perceptron
+
+        return Perceptron(n_pixels, *self.hidden, 2 * latent_size)
 
     def decoder(self, latent_size: int, n_outputs: int) -> nn.Module:
-        return _layers(latent_size, *reversed(self.hidden), n_outputs)
+        from vaebench.layers import Perceptron
+
+        return Perceptron(latent_size, *reversed(self.hidden), n_outputs)
 
 
 @NETWORKS.register
@@ -64,18 +67,11 @@ class Linear(Network):
     stackable = True
 
     def encoder(self, n_pixels: int, latent_size: int) -> nn.Module:
-        from vaebench.layers import ConstantHead
+        from vaebench.layers import ConstantHead, Perceptron
 
-        return ConstantHead(_layers(n_pixels, latent_size), latent_size)
+        return ConstantHead(Perceptron(n_pixels, latent_size), latent_size)
 
     def decoder(self, latent_size: int, n_outputs: int) -> nn.Module:
-        return _layers(latent_size, n_outputs)
+        from vaebench.layers import Perceptron
 
-
-def _layers(*widths: int) -> nn.Module:
-    from torch import nn
-
-    layers: list[nn.Module] = []
-    for n_inputs, n_outputs in pairwise(widths):
-        layers += [nn.Linear(n_inputs, n_outputs), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers[:-1])
+        return Perceptron(latent_size, n_outputs)

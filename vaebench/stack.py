@@ -1,22 +1,22 @@
 """Many models of one shape as one tensor program.
 
-A cohort keeps the parameters of its L lanes as rows of one matrix [L, P] and computes all lanes at once under `vmap`.
+A stack keeps each parameter of its L lanes in one tensor with a leading axis [L, ...] and computes all lanes at once.
 
 The bit contract: a lane's numbers are the same whatever stands beside it. Vectorised kernels and matrix products treat the
-first and last elements of an array by other instructions than the rest, depending on its address, so stacked lanes are safe
-only where each lane's slice of every tensor begins and ends on a boundary: rows are padded to it, batches and weight
-matrices must be multiples of it. Where they are not, or where the network says that it is not `stackable`, lanes are
-computed one after another, each alone.
+first and last elements of an array by other instructions than the rest, depending on its address, so lanes stand side by
+side only where each lane's slice of every tensor begins and ends on a boundary: parameters are padded to it, batches and
+weight matrices must be multiples of it. Where they are not, or where the network says that it is not `stackable`, every
+lane is a stack of its own.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.func import functional_call, vmap
+from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from vaebench.model import VAE
@@ -27,69 +27,78 @@ ALIGNMENT = 32
 VECTOR = 16
 
 
-class Stack:
-    """L models of the same shapes as lanes of one stack.
+def can_stand_together(model: VAE, stackable: bool, batch_size: int = ALIGNMENT) -> bool:
+    """Whether such models give the same bits in one stack as alone; batch_size: a divisor of the sizes of all batches."""
+    matrices = [parameter.shape for parameter in model.parameters() if parameter.dim() > 1]
+    # A product with a single row or column is computed in another way when it stands alone.
+    aligned = all(shape.numel() % VECTOR == 0 and min(shape) > 1 for shape in matrices)
+    return stackable and aligned and batch_size % ALIGNMENT == 0
 
-    `rows: [L, P]` holds all parameters and `parameters` names views into it, so an optimiser may change the rows in place.
-    Lanes are computed all at once where that is safe, else one by one; `batch_size` is that of all arguments of `map`.
+
+class Stack:
+    """L models of the same shapes as lanes of one.
+
+    `buffers` holds all parameters, name -> [L, size padded to ALIGNMENT], for an optimiser to change in place; the model
+    sees them as [L, *shape], or, where the network is not `stackable`, the only lane's without the axis.
     """
 
-    def __init__(self, models: Sequence[VAE], stackable: bool, batch_size: int = ALIGNMENT):
-        self.model = models[0]
-        self._shapes = {name: parameter.shape for name, parameter in self.model.named_parameters()}
-        matrices = [shape for shape in self._shapes.values() if len(shape) > 1]
-        # A product with a single row or column is computed in another way when it stands alone.
-        aligned = all(shape.numel() % VECTOR == 0 and min(shape) > 1 for shape in matrices)
-        self.is_stacked = stackable and aligned and batch_size % ALIGNMENT == 0
-        rows = [torch.cat([parameter.detach().flatten() for parameter in model.parameters()]) for model in models]
-        padding = -rows[0].numel() % ALIGNMENT
-        self._place(torch.nn.functional.pad(torch.stack(rows), (0, padding)))
+    def __init__(self, models: Sequence[VAE], stackable: bool):
+        assert stackable or len(models) == 1
+        self._stackable = stackable
+        self._model = copy.deepcopy(models[0])
+        self._shapes = {name: parameter.shape for name, parameter in self._model.named_parameters()}
+        states = [dict(model.named_parameters()) for model in models]
+        self._place({name: torch.stack([_padded_row(state[name].detach()) for state in states]) for name in self._shapes})
 
-    def _place(self, rows: Tensor) -> None:
-        self.rows = rows
-        self.parameters = self._views(rows)
-        for parameter in self.parameters.values():
-            parameter.requires_grad_()
+    def _place(self, buffers: dict[str, Tensor]) -> None:
+        self.buffers = buffers
+        self.parameters = {name: nn.Parameter(self._view(name)) for name in buffers}
+        for name, parameter in self.parameters.items():
+            module, _, own_name = name.rpartition(".")
+            setattr(self._model.get_submodule(module), own_name, parameter)
 
-    def _views(self, rows: Tensor) -> dict[str, Tensor]:
-        """Name -> [L, *shape], views into rows: [L, P]."""
-        views, start = {}, 0
-        for name, shape in self._shapes.items():
-            views[name] = rows[:, start : start + shape.numel()].unflatten(1, shape).detach()
-            start += shape.numel()
-        return views
+    def _view(self, name: str) -> Tensor:
+        """A parameter as the model sees it."""
+        shape = self._shapes[name]
+        view = self.buffers[name][:, : shape.numel()].unflatten(1, shape)
+        return view if self._stackable else view[0]
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(next(iter(self.buffers.values())))
 
     def keep(self, lanes: Sequence[int]) -> None:
         """Keep these lanes, drop the others."""
-        self._place(self.rows[list(lanes)].clone())
+        self._place({name: buffer[list(lanes)] for name, buffer in self.buffers.items()})
 
     def state(self, lane: int) -> dict[str, Tensor]:
         """One lane's parameters by name, copied: what `VAE.load_state_dict` takes."""
-        return {name: parameter[lane].detach().clone() for name, parameter in self.parameters.items()}
+        return {
+            name: self.buffers[name][lane, : shape.numel()].unflatten(0, shape).clone()
+            for name, shape in self._shapes.items()
+        }
 
     def map(self, compute: Callable[..., Any], lanes: dict[str, Tensor], shared: dict[str, Any] | None = None) -> Any:
-        """`compute(model, **arguments)` for every lane; each tensor in the result gains a leading axis [L].
+        """`compute(model, **arguments)` for every lane; each tensor in the result has a leading axis [L].
 
         lanes: arguments of which each lane gets its own slice, [L, ...]. shared: arguments that are the same for all.
         """
         shared = shared or {}
-        if not self.is_stacked:
-            results = []
-            for lane in range(len(self)):
-                parameters = {name: parameter[lane] for name, parameter in self.parameters.items()}
-                arguments = {name: argument[lane] for name, argument in lanes.items()}
-                results.append(functional_call(self.model, parameters, (compute,), arguments | shared))
-            return pytree.tree_map(lambda *values: torch.stack(values), *results)
+        if self._stackable:
+            return compute(self._model, **lanes, **shared)
+        arguments = {name: argument[0] for name, argument in lanes.items()}
+        return pytree.tree_map(lambda value: value.unsqueeze(0), compute(self._model, **arguments, **shared))
 
-        def one_lane(parameters: dict[str, Tensor], arguments: dict[str, Tensor]) -> Any:
-            return functional_call(self.model, parameters, (compute,), arguments | shared)
-
-        return vmap(one_lane)(self.parameters, lanes)
-
-    def gradient(self, loss: Tensor, out: Tensor) -> None:
-        """Write d loss / d rows to out: [L, P], where loss is a sum over lanes; padding is left as it is."""
+    def gradients(self, loss: Tensor) -> list[Tensor]:
+        """d loss / d buffers, [L, padded size] each, where loss is a sum over lanes."""
         gradients = torch.autograd.grad(loss, list(self.parameters.values()))
-        torch._foreach_copy_(list(self._views(out).values()), gradients)
+        return [_padded_rows(gradient.reshape(len(self), -1)) for gradient in gradients]
+
+
+def _padded_row(parameter: Tensor) -> Tensor:
+    return _padded_rows(parameter.reshape(1, -1))[0]
+
+
+def _padded_rows(rows: Tensor) -> Tensor:
+    """[L, P] -> [L, P padded to ALIGNMENT]: the same tensor where nothing is to be added."""
+    padding = -rows.shape[1] % ALIGNMENT
+    return nn.functional.pad(rows, (0, padding)) if padding else rows

@@ -19,9 +19,9 @@ def derive(seed: int, stream: str, index: int = 0) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def generator(seed: int, stream: str, index: int = 0) -> torch.Generator:
-    """A fresh CPU generator at the start of its stream."""
-    return torch.Generator().manual_seed(derive(seed, stream, index))
+def generator(seed: int, stream: str, index: int = 0, device: str = "cpu") -> torch.Generator:
+    """A fresh generator at the start of its stream; each kind of device has streams of its own."""
+    return torch.Generator(device).manual_seed(derive(seed, stream, index))
 
 
 @contextmanager
