@@ -132,12 +132,14 @@ class _Cohort:
         n_samples = noise.shape[1]
         n_as_levels = min(n_samples, LEVEL_SAMPLES)
         first = self._sample(x, noise[:, :n_as_levels])
-        pieces = [first]
+        # All that is kept of the other samples; their parameters would fill the memory.
+        log_likelihoods, log_weights = [first.log_likelihood], [first.log_weight]
         step = max(1, SAMPLED_PIXELS // x.numel())
         for start, end in blocks(n_samples - n_as_levels, step):
-            pieces.append(self._sample(x, noise[:, n_as_levels + start : n_as_levels + end]))
-        log_likelihood = torch.cat([piece.log_likelihood.double() for piece in pieces], dim=1)
-        log_weight = torch.cat([piece.log_weight.double() for piece in pieces], dim=1)
+            piece = self._sample(x, noise[:, n_as_levels + start : n_as_levels + end])
+            log_likelihoods.append(piece.log_likelihood)
+            log_weights.append(piece.log_weight)
+        log_likelihood, log_weight = (torch.cat(parts, dim=1).double() for parts in (log_likelihoods, log_weights))
         exact = self.stack.map(VAE.encode, {}, shared={"x": x})
         posterior = exact.double()
         scores = {

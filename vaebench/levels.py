@@ -41,12 +41,14 @@ class _BernoulliLogMass(torch.autograd.Function):
     @staticmethod
     def forward(ctx, logits: Tensor, x: Tensor) -> Tensor:
         mean = logits.sigmoid()
-        larger = torch.rsub(mean, 1)
-        torch.maximum(larger, mean, out=larger)
-        products = larger.unflatten(-1, (-1, _group_size(logits.shape[-1]))).prod(-1)
+        work = torch.rsub(mean, 1)
+        torch.maximum(work, mean, out=work)
+        products = work.unflatten(-1, (-1, _group_size(logits.shape[-1]))).prod(-1)
+        log_prob = products.log_().sum(-1) - torch.clamp(logits, min=0, out=work).sum(-1)
+        log_prob += torch.mul(logits, x, out=work).sum(-1)
         if ctx.needs_input_grad[0]:
             ctx.save_for_backward(torch.sub(x, mean, out=mean))
-        return (x * logits).sub_(logits.clamp(min=0)).sum(-1) + products.log_().sum(-1)
+        return log_prob
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:

@@ -2,8 +2,8 @@
 
 ELBO = -(distortion + rate), in nats per image: sums over pixels and latent dimensions, never means.
 
-A model may also hold the stacked parameters of L lanes (`vaebench.layers`). Then all tensors that its functions take or give
-have a leading axis [L], except x where all lanes share it.
+A model may also hold the stacked parameters of L lanes (`vaebench.layers`). Then every tensor that goes in or comes out
+has a leading axis [L], except x where all lanes share it.
 """
 
 from __future__ import annotations
