@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -40,6 +41,12 @@ def interleaved(programs: Mapping[str, Program], repeats: int = REPEATS) -> dict
 def ratio(numerators: list[float], denominators: list[float]) -> float:
     """The median over rounds of the ratio within a round."""
     return statistics.median(one / other for one, other in zip(numerators, denominators, strict=True))
+
+
+def peak_megabytes() -> float:
+    """Of this process's memory, on Linux (`resource` would begin with the peak of the process that started this one)."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
 
 
 def publish(table: pd.DataFrame, name: str, title: str, **conditions: object) -> None:

@@ -13,32 +13,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import ToTensor
 
 from benchmarks.measure import Program, timed
+from benchmarks.plain_vae import PlainVAE
 
 BATCH_SIZE = 128
 # Made by `make benchmark`.
 PYTHAE_PYTHON = Path(".venv-pythae/bin/python")
-
-
-class ExampleVAE(nn.Module):
-    """As in PyTorch's example: the decoder ends with a sigmoid."""
-
-    def __init__(self, n_pixels: int, width: int, latent_size: int):
-        super().__init__()
-        self.hidden = nn.Linear(n_pixels, width)
-        self.mean, self.log_variance = nn.Linear(width, latent_size), nn.Linear(width, latent_size)
-        self.decoder_hidden, self.output = nn.Linear(latent_size, width), nn.Linear(width, n_pixels)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        hidden = functional.relu(self.hidden(x))
-        mean, log_variance = self.mean(hidden), self.log_variance(hidden)
-        z = mean + torch.randn_like(mean) * torch.exp(0.5 * log_variance)
-        return torch.sigmoid(self.output(functional.relu(self.decoder_hidden(z)))), mean, log_variance
 
 
 class Pictures(Dataset):
@@ -73,18 +57,14 @@ def in_memory_loop(images: np.ndarray, width: int, latent_size: int) -> Program:
 
 
 def _loop(batches: Iterable[Tensor], n_pixels: int, width: int, latent_size: int) -> Program:
-    model = ExampleVAE(n_pixels, width, latent_size)
+    model = PlainVAE(n_pixels, width, latent_size)
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
 
     def epoch() -> None:
         total = 0.0
         for batch in batches:
-            x = batch.view(-1, n_pixels)
             optimiser.zero_grad()
-            mean, mu, log_variance = model(x)
-            distortion = functional.binary_cross_entropy(mean, x, reduction="sum")
-            rate = -0.5 * torch.sum(1 + log_variance - mu.pow(2) - log_variance.exp())
-            loss = (distortion + rate) / len(x)
+            loss = model.loss(batch.view(-1, n_pixels))
             loss.backward()
             total += loss.item()
             optimiser.step()

@@ -10,8 +10,8 @@ from vaebench.fingerprint import PACKAGE, direct_imports
 
 # From the ground up; a module imports only modules of lower floors. docs/design.md says what each is for.
 FLOORS = [
-    {"errors", "registry", "layers", "levels", "linear_optimum", "optimiser", "replay"},
-    {"scores"},
+    {"errors", "registry", "layers", "levels", "linear_optimum", "optimiser"},
+    {"scores", "device"},
     {"latent_dimensions"},
     {
         "datasets",
@@ -31,7 +31,7 @@ FLOORS = [
     {"specification", "stack"},
     {"images", "keys", "presentation"},
     {"lanes", "tables", "wording", "stages"},
-    {"evaluation", "training"},
+    {"evaluation", "training", "memory"},
     {"jobs", "plotting", "tracking", "findings", "caveats"},
     {"latent_figures"},
     {"figures"},
@@ -46,10 +46,11 @@ WITH_TORCH = {
     "streams",
     "model",
     "optimiser",
-    "replay",
+    "device",
     "stack",
     "images",
     "lanes",
+    "memory",
     "evaluation",
     "training",
     "jobs",

@@ -17,6 +17,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from vaebench import aggregate_posterior, image_quality
+from vaebench.device import is_cuda
 from vaebench.images import Images, blocks, padded
 from vaebench.lanes import build_model, lanes_together
 from vaebench.levels import gaussian_log_mass
@@ -30,6 +31,9 @@ from vaebench.stack import Stack
 from vaebench.streams import generator
 
 IMAGE_BLOCK = 64
+# Lanes scored at a time. On the CPU five are as fast as twenty, in a quarter of the memory.
+LANES = 5
+CUDA_LANES = 64
 # Sampled pixels a lane held at a time; bounds memory, and is the same for every cohort size.
 SAMPLED_PIXELS = 2**20
 # Where the common σ is looked for: from far below one grey level in 256 to beyond all pixel values.
@@ -66,7 +70,8 @@ def evaluate(
     optima = _linear_optima(runs, images)
     x = images.as_pixels(images[split].to(device))
     evaluated = []
-    for start, end in blocks(len(runs), lanes_together(runs, IMAGE_BLOCK)):
+    n_lanes = min(CUDA_LANES if is_cuda(device) else LANES, lanes_together(runs, IMAGE_BLOCK))
+    for start, end in blocks(len(runs), n_lanes):
         cohort = _Cohort(runs[start:end], states[start:end], images, device)
         sigmas = cohort.common_sigmas()
         by_image = cohort.score(x, n_samples, sigmas)
@@ -74,7 +79,7 @@ def evaluate(
         for lane, (run, optimum) in enumerate(zip(cohort.runs, optima[start:end], strict=True)):
             fields = {name: values[lane].cpu().numpy() for name, values in by_image.items()}
             sigma = None if sigmas is None else sigmas[lane]
-            scores = _scores(run, fields, sigma, optimum)
+            scores = _scores(run, fields, sigma, optimum, device)
             evaluated.append(Evaluated(run, scores, pictures[lane]))
     return evaluated
 
@@ -100,8 +105,11 @@ class _Cohort:
     def noise(self, stream: str, index: int, *shape: int) -> Tensor:
         """[L, *shape, Z] from N(0, I), a function of each run's seed."""
         shape = (*shape, self.latent_size)
-        by_seed = {run.seed: torch.randn(shape, generator=generator(run.seed, stream, index)) for run in self.runs}
-        return torch.stack([by_seed[run.seed] for run in self.runs]).to(self.device)
+        by_seed = {run.seed: self._draw(run.seed, stream, index, shape) for run in self.runs}
+        return torch.stack([by_seed[run.seed] for run in self.runs])
+
+    def _draw(self, seed: int, stream: str, index: int, shape: tuple[int, ...]) -> Tensor:
+        return torch.randn(shape, generator=generator(seed, stream, index, self.device), device=self.device)
 
     def common_sigmas(self) -> list[float] | None:
         """For each lane, the σ of the common likelihood that suits validation images best; None on binary data."""
@@ -213,10 +221,14 @@ class _Cohort:
         ]
 
 
-def _scores(run: Run, fields: dict[str, np.ndarray], sigma: float | None, optimum: LinearOptimum | None) -> Scores:
+def _scores(
+    run: Run, fields: dict[str, np.ndarray], sigma: float | None, optimum: LinearOptimum | None, device: str
+) -> Scores:
     """One run's scores from what is known image by image, and from all its posteriors together."""
     z, log_variance = fields.pop("z").astype(float), fields.pop("log_variance")
-    log_ratio, correlation = _information(z, fields["mean"], log_variance)
+    log_ratio, correlation = _information(
+        *(torch.from_numpy(values).to(device) for values in (z, fields["mean"], log_variance))
+    )
     overall = {name: float(fields.pop(name).mean()) for name in ("decoder_variance", "share_at_bound") if name in fields}
     return Scores(
         **fields,
@@ -232,15 +244,14 @@ def _scores(run: Run, fields: dict[str, np.ndarray], sigma: float | None, optimu
     )
 
 
-def _information(z: np.ndarray, mean: np.ndarray, log_variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _information(z: Tensor, mean: Tensor, log_variance: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """log q(z|x) / q(z) [N] and log q(z) / Π_i q(z_i) [M], at one z ~ q(z|x) an image; all arguments [N, Z]."""
-    z, mean, log_variance = (torch.from_numpy(values) for values in (z, mean, log_variance))
     log_q = aggregate_posterior.log_density(z, mean, log_variance)
     standardised = (z - mean).square() * (-log_variance).exp()
     log_conditional = -0.5 * (standardised + log_variance + math.log(2 * math.pi)).sum(-1)
     some = torch.linspace(0, len(z) - 1, min(len(z), CORRELATION_SAMPLES)).long()
     log_product = aggregate_posterior.log_marginal_densities(z[some], mean, log_variance).sum(-1)
-    return (log_conditional - log_q).numpy(), (log_q[some] - log_product).numpy()
+    return (log_conditional - log_q).cpu().numpy(), (log_q[some] - log_product).cpu().numpy()
 
 
 def _best_sigma(mean: Tensor, x: Tensor, n_levels: int) -> float:

@@ -18,9 +18,10 @@ from vaebench import environment
 from vaebench.datasets import Dataset, data_root
 from vaebench.errors import UserError
 from vaebench.evaluation import Evaluated, evaluate
-from vaebench.images import Images, load_images, save_dataset
+from vaebench.images import Images, blocks, load_images, save_dataset
 from vaebench.keys import evaluation_key, runs_key, training_key
 from vaebench.latent_dimensions import DIMENSION_COLUMNS, OPTIMAL_COLUMNS, dimensions
+from vaebench.memory import lanes_that_fit
 from vaebench.metrics import compute_all
 from vaebench.specification import Cohort, Evaluation, Experiment, Run
 from vaebench.store import Results, RunFolder, made_by, read_json, replacing, unreadable, write_json
@@ -42,10 +43,13 @@ def train_cohort(
     print(f"{cohort.name}: {len(missing)} of {len(cohort.runs)} runs to train", flush=True)
     if missing:
         made_with = environment.describe()
-        checkpoint = Checkpoint(files.checkpoint, runs_key(missing), checkpoint_seconds)
-        for trained in train(missing, _images(missing[0], results), checkpoint, device):
-            _save_trained(folder.run(trained.run.run_id), trained, made_with)
-        files.checkpoint.unlink(missing_ok=True)
+        images = _images(missing[0], results)
+        for start, end in blocks(len(missing), lanes_that_fit(missing[0], device) or len(missing)):
+            part = missing[start:end]
+            checkpoint = Checkpoint(files.checkpoint, runs_key(part), checkpoint_seconds)
+            for trained in train(part, images, checkpoint, device):
+                _save_trained(folder.run(trained.run.run_id), trained, made_with)
+            files.checkpoint.unlink(missing_ok=True)
     histories = [pd.read_parquet(folder.run(run.run_id).history).assign(run_id=run.run_id) for run in cohort.runs]
     _save_table(files.history, pd.concat(histories))
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from vaebench.device import Replay
 from vaebench.images import Images, blocks, padded
 from vaebench.model import VAE, build
 from vaebench.optimiser import Adam
-from vaebench.replay import Replay
-from vaebench.specification import Run
 from vaebench.stack import Stack, can_stand_together
+
+if TYPE_CHECKING:
+    from vaebench.specification import Run
 
 SPLIT_BLOCK = 1024
 

@@ -146,7 +146,7 @@ class Training:
         levels = self.images.at_epoch("train", self.epoch).to(self.device)
         steps = range(self.epoch * self.n_steps, (self.epoch + 1) * self.n_steps)
         progress = [step / (self.n_epochs * self.n_steps) for step in steps]
-        rates = torch.tensor([self._learning_rate(done) for done in progress], dtype=torch.float64, device=self.device)
+        rates = torch.tensor([self._learning_rate(done) for done in progress], device=self.device)
         n_used = self.n_steps * self.runs[0].batch_size
 
         @cache
