@@ -12,6 +12,7 @@ from mpmath import mpf
 from scipy import integrate, special, stats
 
 from vaebench.levels import (
+    bernoulli_log_mass,
     censored_logistic_mean,
     continuous_bernoulli_log_mass,
     continuous_bernoulli_mean,
@@ -248,3 +249,30 @@ def test_rounding_to_levels_hardly_moves_the_censored_logistics_mean(n_levels):
             mass = logistic_log_mass(tensor(mean), log_scale, levels(n_levels), n_levels).exp()
             of_levels = (mass * levels(n_levels)).sum().item()
             assert abs(of_levels - censored_logistic_mean(tensor(mean), log_scale).item()) <= allowed * step, (scale, mean)
+
+
+@pytest.mark.parametrize("n_pixels", [1, 7, 64, 101, 784])
+def test_bernoulli_pixels_are_those_of_single_terms(n_pixels):
+    """Groups of pixels share a logarithm; 101 is prime, so that every pixel is a group of its own."""
+    generator = torch.Generator().manual_seed(0)
+    logits = 8 * torch.randn(3, 5, n_pixels, generator=generator)
+    x = torch.rand(5, n_pixels, generator=generator)
+    expected = np.zeros((3, 5))
+    for lane, image, pixel in np.ndindex(logits.shape):
+        logit, level = float(logits[lane, image, pixel]), float(x[image, pixel])
+        expected[lane, image] += level * logit - max(logit, 0) - math.log1p(math.exp(-abs(logit)))
+    found = bernoulli_log_mass(logits, x)
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found, expected, rtol=3e-6)
+
+
+def test_bernoulli_pixels_of_extreme_logits():
+    logits = torch.tensor([[-1e4, 1e4], [1e4, -1e4], [-60.0, 60.0], [0.0, 0.0]], requires_grad=True)
+    x = torch.tensor([[0.0, 1.0], [0.0, 1.0], [0.0, 1.0], [0.25, 1.0]])
+    found = bernoulli_log_mass(logits, x)
+    assert found.tolist() == pytest.approx([0, -2e4, 0, -2 * math.log(2)])
+    [gradient] = torch.autograd.grad(found.sum(), logits)
+    # x - σ(η), which far from 0 is not lost in rounding.
+    assert gradient[:2].tolist() == [[0, 0], [-1, 1]]
+    assert gradient[2, 0].item() == pytest.approx(-math.exp(-60), rel=1e-5)
+    assert gradient[3].tolist() == [-0.25, 0.5]
