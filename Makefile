@@ -2,12 +2,13 @@
 # make test     every test, in the same environment
 # make lint     formatting and lint of code and workflow
 # make ui       the MLflow page of all runs, on this machine only
+# make benchmark   what training, scoring and planning cost, against the floor and against the peers
 
 PYTHON ?= python3
 CORES ?= 4
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: report test lint ui
+.PHONY: report test lint ui benchmark
 
 report: .venv/ready
 	snakemake --cores $(CORES)
@@ -23,6 +24,19 @@ lint: .venv/ready
 
 ui: .venv/ready
 	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///results/mlflow.db
+
+# One after the other: a second program on the machine would be measured too.
+benchmark: .venv/ready .venv-pythae/ready
+	python -m benchmarks.training
+	python -m benchmarks.evaluation
+	python -m benchmarks.cores
+	python -m benchmarks.growth
+
+# pythae in an environment of its own, with this one's torch; without it the benchmark says so and goes on.
+.venv-pythae/ready: .venv/ready
+	$(PYTHON) -m venv .venv-pythae
+	python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$$(.venv-pythae/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/shared.pth"
+	.venv-pythae/bin/python -m pip install --quiet --disable-pip-version-check --no-deps pythae==0.1.2 && touch $@ || echo "pythae 0.1.2 cannot be had here"
 
 .venv/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("vaebench needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; say make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'

@@ -22,7 +22,7 @@ from benchmarks.plain_vae import PlainVAE
 
 BATCH_SIZE = 128
 # Made by `make benchmark`.
-PYTHAE_PYTHON = Path(".venv-pythae/bin/python")
+PYTHAE = Path(".venv-pythae")
 
 
 class Pictures(Dataset):
@@ -77,7 +77,7 @@ class Pythae:
 
     def __init__(self, images: np.ndarray, width: int, latent_size: int, folder: Path):
         np.save(folder / "images.npy", images)
-        command = [PYTHAE_PYTHON, Path(__file__).with_name("pythae_peer.py"), folder, str(width), str(latent_size)]
+        command = [PYTHAE / "bin/python", Path(__file__).with_name("pythae_peer.py"), folder, str(width), str(latent_size)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def __call__(self) -> float:

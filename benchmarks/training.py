@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 
 from benchmarks.measure import REPEATS, Program, interleaved, publish, ratio, timed
-from benchmarks.peers import BATCH_SIZE, PYTHAE_PYTHON, Pythae, in_memory_loop, usual_loop
+from benchmarks.peers import BATCH_SIZE, PYTHAE, Pythae, in_memory_loop, usual_loop
 from vaebench.datasets import DATASETS, data_root
 from vaebench.errors import UserError
 from vaebench.images import Images
@@ -117,7 +117,7 @@ def measure(name: str, model: Model, folder: Path, repeats: int) -> pd.DataFrame
     shape = model.width, model.latent_size
     programs["usual loop", 1] = usual_loop(peer_images, *shape)
     programs["in-memory loop", 1] = in_memory_loop(peer_images, *shape)
-    if PYTHAE_PYTHON.exists():
+    if (PYTHAE / "ready").exists():
         programs["pythae", 1] = Pythae(peer_images, *shape, folder)
     lane_steps |= {key: n_peer_steps for key in programs if key not in lane_steps}
     taken = {
@@ -141,8 +141,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=REPEATS)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    if not PYTHAE_PYTHON.exists():
-        print(f"pythae is skipped: there is no {PYTHAE_PYTHON}; make benchmark makes it")
+    if not (PYTHAE / "ready").exists():
+        print(f"pythae is left out: there is no {PYTHAE}; make benchmark makes it where it can be installed")
     with tempfile.TemporaryDirectory() as folder:
         tables = [measure(name, MODELS[name], Path(folder), options.repeats) for name in options.models]
     title = "A training step, batches of 128; the last columns: how many times as long a peer takes"
