@@ -25,7 +25,7 @@ wildcard_constraints:
 
 
 onsuccess:
-    print(stages.closing_words())
+    print(stages.close())
 
 
 rule all:

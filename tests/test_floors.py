@@ -28,7 +28,7 @@ FLOORS = [
         "image_quality",
     },
     {"experiment_file", "model", "timing"},
-    {"specification", "stack"},
+    {"specification", "stack", "costs"},
     {"images", "keys", "presentation"},
     {"evaluation", "training", "tables", "wording", "stages"},
     {"jobs", "plotting", "tracking", "findings", "caveats"},

@@ -93,9 +93,41 @@ def test_everything_that_was_promised_is_there(finished):
     assert len(runs) == 4
     assert (runs.status == "trained").all()
     assert (runs.elbo + runs.rate + runs.distortion).abs().max() < 1e-9
+    assert "report: results/tiny/report.html" in (finished / "said.txt").read_text()
+
+
+def test_what_every_stage_cost_is_said_at_the_end_and_kept_in_the_report(finished):
+    folder = finished / "results/tiny"
     said = (finished / "said.txt").read_text()
-    assert re.search(r"train +2 jobs +\d+\.\d s", said)
-    assert "results/tiny/report.html" in said
+    costs = pd.read_csv(folder / "stages.csv").set_index("stage")
+    jobs = {"imports": 9, "planning": 1, "data": 1, "training": 2, "evaluation": 2}
+    assert costs.jobs.to_dict() == jobs | dict.fromkeys(["tables", "figures", "report", "MLflow"], 1)
+    assert (costs.cpu_seconds > 0).all()
+    assert (costs.seconds.drop("planning") > 0).all()
+    total, purpose = sum(costs.cpu_seconds), sum(costs.cpu_seconds[["training", "evaluation"]])
+    words = f"{total:,.1f} CPU seconds in all, {purpose:,.1f} of them training and evaluation: ratio {total / purpose:.2f}"
+    assert f"tiny: {words}" in said
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert words in page
+    for stage, n_jobs in costs.jobs.items():
+        cpu_seconds = f"{costs.cpu_seconds[stage]:.1f}"
+        assert re.search(rf"^{stage} +{n_jobs} .* {cpu_seconds} +[\d.]+ %", said, re.MULTILINE)
+        assert re.search(rf'<th scope="row">{stage}</th><td>{n_jobs}</td>.*<td>{cpu_seconds}</td>', page)
+
+
+def test_a_report_made_again_keeps_what_the_earlier_stages_cost(copied):
+    results = copied / "results/tiny"
+    before = pd.read_csv(results / "stages.csv").set_index("stage")
+    (results / "costs/aggregate.json").unlink()  # as a folder half made by older code has it
+    (results / "report.html").unlink()
+    said = snakemake(copied, "results/tiny/report.html").stdout
+    after = pd.read_csv(results / "stages.csv").set_index("stage")
+    assert set(before.index) - set(after.index) == {"tables"}
+    others = ["data", "training", "evaluation", "figures", "MLflow"]
+    assert after.loc[others].equals(before.loc[others])
+    assert "of them training and evaluation: ratio" in said
+    assert '<th scope="row">training</th>' in (results / "report.html").read_text(encoding="utf-8")
+    assert planned(copied) == set()
 
 
 def test_a_second_call_does_nothing(copied):

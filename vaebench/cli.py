@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any, NamedTuple
 
+from vaebench import timing
 from vaebench.datasets import DATASETS
 from vaebench.environment import use_one_thread
 from vaebench.errors import UserError
-from vaebench.specification import Experiment, load, parse_dataset
+from vaebench.specification import load, parse_dataset
 from vaebench.store import Results
+
+
+class Step(NamedTuple):
+    """A step of the workflow that is ready to begin: its work by stage, and the file that is to say what it cost."""
+
+    stages: dict[str, Callable[[], None]]
+    note: Path
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit codes: 0 done, 1 the user can mend it (one line says what), 2 wrong usage."""
     options = _parser().parse_args(arguments)
     try:
-        options.step(options)
+        step = options.step(options)
+        if step is not None:
+            timing.run(*step)
     except UserError as error:
         return _say(str(error))
     except ModuleNotFoundError as error:
@@ -64,10 +77,10 @@ def _parser() -> argparse.ArgumentParser:
     train = verb("train", _train, "train one cohort, from its checkpoint if there is one", cohort=True)
     train.add_argument("--checkpoint-seconds", type=float, default=60, metavar="S", help="between checkpoints; default: 60")
     verb("evaluate", _evaluate, "score one trained cohort", cohort=True)
-    verb("aggregate", _step("tables", "aggregate"), "write the tables: runs, summary, comparisons")
-    verb("draw", _step("figures", "draw_all"), "draw the figures from the tables")
-    verb("report", _step("report", "write"), "write report.html from tables and figures")
-    verb("track", _step("tracking", "track"), "mirror the runs to MLflow")
+    verb("aggregate", _step("tables", "tables", "aggregate"), "write the tables: runs, summary, comparisons")
+    verb("draw", _step("figures", "figures", "draw_all"), "draw the figures from the tables")
+    verb("report", _step("report", "report", "write"), "write report.html from tables and figures")
+    verb("track", _step("MLflow", "tracking", "track"), "mirror the runs to MLflow")
     return parser
 
 
@@ -77,45 +90,48 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _step(module: str, function: str):
-    """A step that needs the experiment and the results, its module imported when it runs."""
-    return lambda options: getattr(import_module(f"vaebench.{module}"), function)(_load(options), options.results)
+def _step(stage: str, module: str, function: str) -> Callable[[argparse.Namespace], Step]:
+    """A step that needs the experiment and the results, its module imported when it is asked for."""
 
+    def ready(options: argparse.Namespace) -> Step:
+        experiment = load(options.experiment)
+        work = getattr(import_module(f"vaebench.{module}"), function)
+        note = options.results.experiment(experiment.name).cost(options.verb)
+        return Step({stage: partial(work, experiment, options.results)}, note)
 
-def _load(options: argparse.Namespace) -> Experiment:
-    return load(options.experiment)
+    return ready
 
 
 def _check(options: argparse.Namespace) -> None:
-    experiment = _load(options)
+    experiment = load(options.experiment)
     print(f"{experiment.name}: {len(experiment.runs)} runs in {len(experiment.cohorts)} cohorts")
     for cohort in experiment.cohorts:
         print(f"  {cohort.name}: {len(cohort.runs)} runs, {cohort.runs[0].epochs} epochs")
 
 
-def _prepare(options: argparse.Namespace) -> None:
+def _prepare(options: argparse.Namespace) -> Step:
     dataset = parse_dataset(options.dataset)
     from vaebench import jobs
 
-    jobs.prepare(dataset, options.results)
+    return Step({"data": partial(jobs.prepare, dataset, options.results)}, options.results.dataset_cost(dataset.name))
 
 
-def _train(options: argparse.Namespace) -> None:
-    experiment = _load(options)
+def _train(options: argparse.Namespace) -> Step:
+    return _cohort_step("training", "train_cohort", options, options.device, options.checkpoint_seconds)
+
+
+def _evaluate(options: argparse.Namespace) -> Step:
+    return _cohort_step("evaluation", "evaluate_cohort", options, options.device)
+
+
+def _cohort_step(stage: str, function: str, options: argparse.Namespace, *arguments: Any) -> Step:
+    experiment = load(options.experiment)
     cohort = experiment.cohort(options.cohort)
     use_one_thread()
     from vaebench import jobs
 
-    jobs.train_cohort(experiment, cohort, options.results, options.device, options.checkpoint_seconds)
-
-
-def _evaluate(options: argparse.Namespace) -> None:
-    experiment = _load(options)
-    cohort = experiment.cohort(options.cohort)
-    use_one_thread()
-    from vaebench import jobs
-
-    jobs.evaluate_cohort(experiment, cohort, options.results, options.device)
+    note = options.results.experiment(experiment.name).cost(options.verb, cohort.name)
+    return Step({stage: partial(getattr(jobs, function), experiment, cohort, options.results, *arguments)}, note)
 
 
 if __name__ == "__main__":
