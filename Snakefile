@@ -56,8 +56,6 @@ rule train:
         "results/{experiment}/cohorts/{cohort}/history.parquet",
     log:
         "results/{experiment}/logs/train/{cohort}.log",
-    benchmark:
-        "results/{experiment}/benchmarks/train/{cohort}.tsv"
     conda:
         "environment.yml"
     threads: 1
@@ -82,8 +80,6 @@ rule evaluate:
         "results/{experiment}/cohorts/{cohort}/spectrum.parquet",
     log:
         "results/{experiment}/logs/evaluate/{cohort}.log",
-    benchmark:
-        "results/{experiment}/benchmarks/evaluate/{cohort}.tsv"
     conda:
         "environment.yml"
     threads: 1
@@ -118,8 +114,6 @@ rule aggregate:
         ),
     log:
         "results/{experiment}/logs/aggregate.log",
-    benchmark:
-        "results/{experiment}/benchmarks/aggregate.tsv"
     conda:
         "environment.yml"
     params:
@@ -141,8 +135,6 @@ rule draw:
         ),
     log:
         "results/{experiment}/logs/draw.log",
-    benchmark:
-        "results/{experiment}/benchmarks/draw.tsv"
     conda:
         "environment.yml"
     params:
@@ -165,8 +157,6 @@ rule report:
         ),
     log:
         "results/{experiment}/logs/report.log",
-    benchmark:
-        "results/{experiment}/benchmarks/report.tsv"
     conda:
         "environment.yml"
     params:
@@ -183,8 +173,6 @@ rule track:
         "results/{experiment}/tracked.csv",
     log:
         "results/{experiment}/logs/track.log",
-    benchmark:
-        "results/{experiment}/benchmarks/track.tsv"
     conda:
         "environment.yml"
     params:
