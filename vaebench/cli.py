@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -29,7 +30,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit codes: 0 done, 1 the user can mend it (one line says what), 2 wrong usage."""
     options = _parser().parse_args(arguments)
     try:
+        # Imports leave a million objects that stay: to look for garbage among them takes a seventh of the time.
+        gc.disable()
         step = options.step(options)
+        gc.freeze()
+        gc.enable()
         if step is not None:
             timing.run(*step)
     except UserError as error:
