@@ -49,37 +49,15 @@ rule prepare:
         "python -m vaebench prepare {params.dataset:q} > {log} 2>&1"
 
 
-rule train:
+rule cohort:
     input:
         lambda wildcards: stages.dataset_file(wildcards.experiment),
     output:
         "results/{experiment}/cohorts/{cohort}/history.parquet",
-    log:
-        "results/{experiment}/logs/train/{cohort}.log",
-    conda:
-        "environment.yml"
-    threads: 1
-    resources:
-        gpu=int(device != "cpu"),
-    params:
-        key=lambda wildcards: keys.runs_key(
-            experiment(wildcards.experiment).cohort(wildcards.cohort).runs
-        ),
-        device=device,
-    shell:
-        "python -m vaebench train experiments/{wildcards.experiment}.yaml"
-        " --cohort {wildcards.cohort} --device {params.device} > {log} 2>&1"
-
-
-rule evaluate:
-    input:
-        lambda wildcards: stages.dataset_file(wildcards.experiment),
-        "results/{experiment}/cohorts/{cohort}/history.parquet",
-    output:
         "results/{experiment}/cohorts/{cohort}/metrics.parquet",
         "results/{experiment}/cohorts/{cohort}/spectrum.parquet",
     log:
-        "results/{experiment}/logs/evaluate/{cohort}.log",
+        "results/{experiment}/logs/cohort/{cohort}.log",
     conda:
         "environment.yml"
     threads: 1
@@ -92,7 +70,7 @@ rule evaluate:
         ),
         device=device,
     shell:
-        "python -m vaebench evaluate experiments/{wildcards.experiment}.yaml"
+        "python -m vaebench cohort experiments/{wildcards.experiment}.yaml"
         " --cohort {wildcards.cohort} --device {params.device} > {log} 2>&1"
 
 

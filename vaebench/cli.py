@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from vaebench import timing
 from vaebench.datasets import DATASETS
@@ -58,16 +58,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(title="verbs, in the order of the workflow", required=True, metavar="VERB", dest="verb")
 
-    def verb(name: str, step, help_text: str, cohort: bool = False) -> argparse.ArgumentParser:
+    def verb(name: str, step, help_text: str) -> argparse.ArgumentParser:
         added = verbs.add_parser(name, help=help_text, description=help_text)
         added.set_defaults(step=step)
         added.add_argument(
             "experiment", type=Path, metavar="FILE", help="an experiment file, such as experiments/digits.yaml"
         )
         _add_results(added)
-        if cohort:
-            added.add_argument("--cohort", required=True, metavar="NAME", help="one of those that `check` lists")
-            added.add_argument("--device", default="cpu", help="default: cpu")
         return added
 
     verb("check", _check, "validate an experiment file and say what it would train")
@@ -79,9 +76,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_results(prepare)
     prepare.set_defaults(step=_prepare)
-    train = verb("train", _train, "train one cohort, from its checkpoint if there is one", cohort=True)
-    train.add_argument("--checkpoint-seconds", type=float, default=60, metavar="S", help="between checkpoints; default: 60")
-    verb("evaluate", _evaluate, "score one trained cohort", cohort=True)
+    cohort = verb("cohort", _cohort, "train and score what is missing of one cohort, from its checkpoint if any")
+    cohort.add_argument("--cohort", required=True, metavar="NAME", help="one of those that `check` lists")
+    cohort.add_argument("--device", default="cpu", help="default: cpu")
+    cohort.add_argument(
+        "--checkpoint-seconds", type=float, default=60, metavar="S", help="between checkpoints; default: 60"
+    )
     verb("aggregate", _step("tables", "tables", "aggregate"), "write the tables: runs, summary, comparisons")
     verb("draw", _step("figures", "figures", "draw_all"), "draw the figures from the tables")
     verb("report", _step("report", "report", "write"), "write report.html from tables and figures")
@@ -121,22 +121,18 @@ def _prepare(options: argparse.Namespace) -> Step:
     return Step({"data": partial(jobs.prepare, dataset, options.results)}, options.results.dataset_cost(dataset.name))
 
 
-def _train(options: argparse.Namespace) -> Step:
-    return _cohort_step("training", "train_cohort", options, options.device, options.checkpoint_seconds)
-
-
-def _evaluate(options: argparse.Namespace) -> Step:
-    return _cohort_step("evaluation", "evaluate_cohort", options, options.device)
-
-
-def _cohort_step(stage: str, function: str, options: argparse.Namespace, *arguments: Any) -> Step:
+def _cohort(options: argparse.Namespace) -> Step:
     experiment = load(options.experiment)
     cohort = experiment.cohort(options.cohort)
     use_one_thread()
     from vaebench import jobs
 
-    note = options.results.experiment(experiment.name).cost(options.verb, cohort.name)
-    return Step({stage: partial(getattr(jobs, function), experiment, cohort, options.results, *arguments)}, note)
+    what = experiment, cohort, options.results, options.device
+    stages = {
+        "training": partial(jobs.train_cohort, *what, options.checkpoint_seconds),
+        "evaluation": partial(jobs.evaluate_cohort, *what),
+    }
+    return Step(stages, options.results.experiment(experiment.name).cost(options.verb, cohort.name))
 
 
 if __name__ == "__main__":

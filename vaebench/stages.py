@@ -91,6 +91,6 @@ def close() -> str:
 def _notes(name: str) -> list[Path]:
     """Where the jobs of an experiment note what they cost, in the order of the workflow."""
     folder, cohorts = Results().experiment(name), [cohort.name for cohort in experiment(name).cohorts]
-    of_cohorts = [folder.cost(verb, cohort) for verb in ("train", "evaluate") for cohort in cohorts]
+    of_cohorts = [folder.cost("cohort", cohort) for cohort in cohorts]
     of_all = [folder.cost(verb) for verb in ("aggregate", "draw", "report", "track")]
     return [Results().dataset_cost(experiment(name).dataset.name), *of_cohorts, *of_all]
