@@ -47,7 +47,7 @@ def _stage(stage: str, jobs: list[Cost]) -> StageCost:
     return StageCost(stage, len(jobs), round(sum(seconds), 2), round(sum(cpu_seconds), 2), round(max(peaks)))
 
 
-def sentence(costs: Iterable[StageCost]) -> str:
+def sentence(costs: list[StageCost]) -> str:
     """How many CPU seconds a second of training and evaluation took in all."""
     total = _cpu_seconds(costs)
     purpose = _cpu_seconds(cost for cost in costs if cost.stage in PURPOSE)
