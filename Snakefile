@@ -25,7 +25,7 @@ wildcard_constraints:
 
 
 onsuccess:
-    print(stages.closing_words())
+    print(stages.close())
 
 
 rule all:
@@ -49,41 +49,15 @@ rule prepare:
         "python -m vaebench prepare {params.dataset:q} > {log} 2>&1"
 
 
-rule train:
+rule cohort:
     input:
         lambda wildcards: stages.dataset_file(wildcards.experiment),
     output:
         "results/{experiment}/cohorts/{cohort}/history.parquet",
-    log:
-        "results/{experiment}/logs/train/{cohort}.log",
-    benchmark:
-        "results/{experiment}/benchmarks/train/{cohort}.tsv"
-    conda:
-        "environment.yml"
-    threads: 1
-    resources:
-        gpu=int(device != "cpu"),
-    params:
-        key=lambda wildcards: keys.runs_key(
-            experiment(wildcards.experiment).cohort(wildcards.cohort).runs
-        ),
-        device=device,
-    shell:
-        "python -m vaebench train experiments/{wildcards.experiment}.yaml"
-        " --cohort {wildcards.cohort} --device {params.device} > {log} 2>&1"
-
-
-rule evaluate:
-    input:
-        lambda wildcards: stages.dataset_file(wildcards.experiment),
-        "results/{experiment}/cohorts/{cohort}/history.parquet",
-    output:
         "results/{experiment}/cohorts/{cohort}/metrics.parquet",
         "results/{experiment}/cohorts/{cohort}/spectrum.parquet",
     log:
-        "results/{experiment}/logs/evaluate/{cohort}.log",
-    benchmark:
-        "results/{experiment}/benchmarks/evaluate/{cohort}.tsv"
+        "results/{experiment}/logs/cohort/{cohort}.log",
     conda:
         "environment.yml"
     threads: 1
@@ -96,7 +70,7 @@ rule evaluate:
         ),
         device=device,
     shell:
-        "python -m vaebench evaluate experiments/{wildcards.experiment}.yaml"
+        "python -m vaebench cohort experiments/{wildcards.experiment}.yaml"
         " --cohort {wildcards.cohort} --device {params.device} > {log} 2>&1"
 
 
@@ -118,8 +92,6 @@ rule aggregate:
         ),
     log:
         "results/{experiment}/logs/aggregate.log",
-    benchmark:
-        "results/{experiment}/benchmarks/aggregate.tsv"
     conda:
         "environment.yml"
     params:
@@ -141,8 +113,6 @@ rule draw:
         ),
     log:
         "results/{experiment}/logs/draw.log",
-    benchmark:
-        "results/{experiment}/benchmarks/draw.tsv"
     conda:
         "environment.yml"
     params:
@@ -165,8 +135,6 @@ rule report:
         ),
     log:
         "results/{experiment}/logs/report.log",
-    benchmark:
-        "results/{experiment}/benchmarks/report.tsv"
     conda:
         "environment.yml"
     params:
@@ -183,8 +151,6 @@ rule track:
         "results/{experiment}/tracked.csv",
     log:
         "results/{experiment}/logs/track.log",
-    benchmark:
-        "results/{experiment}/benchmarks/track.tsv"
     conda:
         "environment.yml"
     params:

@@ -28,7 +28,7 @@ FLOORS = [
         "image_quality",
     },
     {"experiment_file", "model", "timing"},
-    {"specification", "stack"},
+    {"specification", "stack", "costs"},
     {"images", "keys", "presentation"},
     {"lanes", "tables", "wording", "stages"},
     {"evaluation", "training", "memory"},

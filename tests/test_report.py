@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 import yaml
 
-from vaebench import report, specification, tables
+from vaebench import costs, report, specification, tables
+from vaebench.costs import StageCost
 from vaebench.errors import UserError
 from vaebench.figures import FIGURES
 from vaebench.metrics import FAMILIES, METRICS
 from vaebench.presentation import metrics_by_family
 from vaebench.store import Results, replacing, write_json, write_text
-from vaebench.timing import stage_times
 
 ENVIRONMENT = {"python": "3.11", "torch": "2.14.1", "processor": "a <fast> one", "git commit": "0123456789ab"}
 GRID = {"seeds": 3, "grid": {"latent_size": [2, 8]}}
@@ -400,18 +400,33 @@ def test_environments_are_shown_and_doubts_about_them_said(written):
     assert any(text.startswith("1 of 4 runs came from a checkout") for text in page.items["warnings"])
 
 
-def test_seconds_of_training_and_of_stages(written):
-    experiment, folder, page = written()
+def test_seconds_of_training(written):
+    experiment, _, page = written()
     assert ["training", f"{1.5 * len(experiment.runs):.1f} s in total, each run's share of its cohort's time"] in page.rows[
         "provenance"
     ]
-    files = {"train/a.tsv": "1.5", "train/b.tsv": "2.5", "aggregate.tsv": "3", "draw.tsv": "1", "report.tsv": "9"}
-    for name, seconds in files.items():
-        write_text(folder.benchmarks / name, f"s\th:m:s\tmax_rss\n{seconds}\t0:00:01\tNA\n")
-    times = {time.stage: (time.n_jobs, time.seconds) for time in stage_times(folder)}
-    assert times == {"train": (2, 4.0), "aggregate": (1, 3.0), "draw": (1, 1.0), "report": (1, 9.0)}
-    report.write(experiment, Results(folder.path.parent))
-    assert "stage train" in folder.report.read_text(encoding="utf-8")
+
+
+def test_the_costs_take_their_place_whenever_they_are_known_anew(written):
+    _, folder, page = written()
+    assert "Not known before the workflow has ended." in page.words
+    before = folder.report.read_text(encoding="utf-8")
+    for seconds in (1.0, 2.0):
+        kept = [StageCost("planning", 1, None, 1.0, 100.0), StageCost("training", 2, 2 * seconds, 3 * seconds, 1234.5)]
+        costs.keep(folder, kept)
+    page = Page(folder.report.read_text(encoding="utf-8"))
+    assert page.rows["costs-table"] == [
+        ["stage", "jobs", "seconds", "CPU seconds", "share of CPU", "peak MB"],
+        ["planning", "1", "–", "1.0", "14.3 %", "100"],
+        ["training", "2", "4.0", "6.0", "85.7 %", "1,234"],
+    ]
+    assert page.open == []
+    assert "7.0 CPU seconds in all, 6.0 of them training and evaluation: ratio 1.17." in page.words
+    assert "Not known" not in page.words
+    # All else is as it was.
+    after = folder.report.read_text(encoding="utf-8")
+    start, end = "<!-- costs -->", "<!-- end of costs -->"
+    assert [after.split(start)[0], after.split(end)[1]] == [before.split(start)[0], before.split(end)[1]]
 
 
 def test_methods_say_what_variants_change(written):

@@ -93,9 +93,41 @@ def test_everything_that_was_promised_is_there(finished):
     assert len(runs) == 4
     assert (runs.status == "trained").all()
     assert (runs.elbo + runs.rate + runs.distortion).abs().max() < 1e-9
+    assert "report: results/tiny/report.html" in (finished / "said.txt").read_text()
+
+
+def test_what_every_stage_cost_is_said_at_the_end_and_kept_in_the_report(finished):
+    folder = finished / "results/tiny"
     said = (finished / "said.txt").read_text()
-    assert re.search(r"train +2 jobs +\d+\.\d s", said)
-    assert "results/tiny/report.html" in said
+    costs = pd.read_csv(folder / "stages.csv").set_index("stage")
+    jobs = {"imports": 7, "planning": 1, "data": 1, "training": 2, "evaluation": 2}
+    assert costs.jobs.to_dict() == jobs | dict.fromkeys(["tables", "figures", "report", "MLflow"], 1)
+    assert (costs.cpu_seconds > 0).all()
+    assert (costs.seconds.drop("planning") > 0).all()
+    total, purpose = sum(costs.cpu_seconds), sum(costs.cpu_seconds[["training", "evaluation"]])
+    words = f"{total:,.1f} CPU seconds in all, {purpose:,.1f} of them training and evaluation: ratio {total / purpose:.2f}"
+    assert f"tiny: {words}" in said
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert words in page
+    for stage, n_jobs in costs.jobs.items():
+        cpu_seconds = f"{costs.cpu_seconds[stage]:.1f}"
+        assert re.search(rf"^{stage} +{n_jobs} .* {cpu_seconds} +[\d.]+ %", said, re.MULTILINE)
+        assert re.search(rf'<th scope="row">{stage}</th><td>{n_jobs}</td>.*<td>{cpu_seconds}</td>', page)
+
+
+def test_a_report_made_again_keeps_what_the_earlier_stages_cost(copied):
+    results = copied / "results/tiny"
+    before = pd.read_csv(results / "stages.csv").set_index("stage")
+    (results / "costs/aggregate.json").unlink()  # as a folder half made by older code has it
+    (results / "report.html").unlink()
+    said = snakemake(copied, "results/tiny/report.html").stdout
+    after = pd.read_csv(results / "stages.csv").set_index("stage")
+    assert set(before.index) - set(after.index) == {"tables"}
+    others = ["data", "training", "evaluation", "figures", "MLflow"]
+    assert after.loc[others].equals(before.loc[others])
+    assert "of them training and evaluation: ratio" in said
+    assert '<th scope="row">training</th>' in (results / "report.html").read_text(encoding="utf-8")
+    assert planned(copied) == set()
 
 
 def test_a_second_call_does_nothing(copied):
@@ -137,10 +169,12 @@ class Another(Gaussian):
 
 @pytest.mark.parametrize("change", [{"n_samples": 5}, {"split": "validation"}])
 def test_editing_the_evaluation_does_not_train(copied, change):
+    weights = {path: path.stat().st_mtime_ns for path in copied.glob("results/tiny/runs/*/weights.safetensors")}
     write(copied, evaluation=TINY["evaluation"] | change)
-    rules = planned(copied)
-    assert "evaluate" in rules
-    assert "train" not in rules
+    snakemake(copied, "results/tiny/runs.csv")
+    said = "".join(path.read_text(encoding="utf-8") for path in copied.glob("results/tiny/logs/cohort/*.log"))
+    assert re.findall(r"(\d) of 2 runs to (train|score)", said) == [("0", "train"), ("2", "score")] * 2
+    assert {path: path.stat().st_mtime_ns for path in weights} == weights
 
 
 def test_other_data_take_two_lines_and_other_settings_of_data_another_file(copied):
@@ -180,7 +214,7 @@ def test_numbers_do_not_depend_on_cores_nor_on_cohorts(finished, tmp_path):
 def test_a_killed_training_job_goes_on_and_ends_with_the_same_bits(finished, tmp_path):
     write(finished, "long", defaults=TINY["defaults"] | {"epochs": 150}, seeds=1)
     cohort = re.search(r"^  (\S+):", call(finished, "vaebench", "check", "experiments/long.yaml").stdout, re.MULTILINE)[1]
-    arguments = ["vaebench", "train", "experiments/long.yaml", "--cohort", cohort, "--checkpoint-seconds", "0"]
+    arguments = ["vaebench", "cohort", "experiments/long.yaml", "--cohort", cohort, "--checkpoint-seconds", "0"]
     for name in ("unbroken", "killed"):
         (tmp_path / name).mkdir()
         shutil.copytree(finished / "results/datasets", tmp_path / name / "datasets")
@@ -201,11 +235,13 @@ def test_a_killed_training_job_goes_on_and_ends_with_the_same_bits(finished, tmp
         (path, tmp_path / "killed" / path.relative_to(tmp_path / "unbroken"))
         for path in tmp_path.glob("unbroken/long/runs/*/*")
     ]
-    assert len(pairs) == 6
+    assert len(pairs) == 10
     for one, other in pairs:
         if one.suffix == ".safetensors":
             states = load_file(one), load_file(other)
             assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+        elif one.name == "evaluation.json":
+            assert one.read_bytes() == other.read_bytes()
         elif one.suffix == ".parquet":
             histories = [pd.read_parquet(path).drop(columns="seconds") for path in (one, other)]
             assert len(histories[0]) == 150
@@ -258,8 +294,8 @@ def test_the_command_line_says_in_one_line_what_is_wrong(finished):
     for arguments, words in (
         (["check", "experiments/none.yaml"], "experiments/none.yaml: no such file"),
         (["prepare", "digit"], "dataset: 'digit' is not known; did you mean 'digits'?"),
-        (["train", "experiments/tiny.yaml", "--cohort", "x"], "no cohort 'x'"),
-        (["train", "experiments/tiny.yaml", "--cohort", "x", "--results", "elsewhere"], "no cohort 'x'"),
+        (["cohort", "experiments/tiny.yaml", "--cohort", "x"], "no cohort 'x'"),
+        (["cohort", "experiments/tiny.yaml", "--cohort", "x", "--results", "elsewhere"], "no cohort 'x'"),
     ):
         done = call(finished, "vaebench", *arguments, check=False)
         assert done.returncode == 1

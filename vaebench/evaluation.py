@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from vaebench import aggregate_posterior, image_quality
@@ -256,6 +255,7 @@ def _information(z: Tensor, mean: Tensor, log_variance: Tensor) -> tuple[np.ndar
 
 def _best_sigma(mean: Tensor, x: Tensor, n_levels: int) -> float:
     """The σ under which levels x [N, D] are most probable around these means [N, D]."""
+    from scipy.optimize import minimize_scalar
 
     def distortion(log_sigma: float) -> float:
         sigma = mean.new_tensor(math.exp(log_sigma), dtype=torch.float64)

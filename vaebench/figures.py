@@ -68,7 +68,7 @@ def draw_all(experiment: Experiment, results: Results) -> None:
         for name in applicable:
             drawing = FIGURES[name].draw(source)
             # Laid out once; otherwise every format would do it again.
-            drawing.draw_without_rendering()
+            drawing.get_layout_engine().execute(drawing)
             drawing.set_layout_engine(None)
             for suffix, metadata in METADATA.items():
                 with replacing(folder.figure(name, suffix)) as temporary:

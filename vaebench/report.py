@@ -1,7 +1,8 @@
 """The report: one HTML file with the findings, tables, figures, methods and provenance of an experiment.
 
-It stands alone (no script, no network) and holds no date: the same tables and figures give the same bytes. All that is
-said in words about numbers comes from `vaebench.findings`.
+It stands alone (no script, no network) and holds no date: the same tables and figures give the same bytes, but for the
+place of what the stages cost, which `vaebench.costs` fills when all have ended. All that is said in words about numbers
+comes from `vaebench.findings`.
 """
 
 from __future__ import annotations
@@ -41,11 +42,8 @@ from vaebench.tables import (
     load,
     supported,
 )
-from vaebench.timing import stage_times
 from vaebench.wording import counted, listed
 
-# The stages that have run when a report is written.
-BEFORE_REPORT = ("train", "evaluate", "aggregate", "draw")
 MEDIA_TYPES = {"svg": "image/svg+xml", "png": "image/png"}
 SYMBOLS = {"sigma": "σ"}
 DECAYS = {"none": "none", "linear": "linear, to 0 at the end of training"}
@@ -94,7 +92,6 @@ def _content(experiment: Experiment, folder: ExperimentFolder, tables: Tables) -
         "runs": runs_table(experiment, tables.runs),
         "environments": {key: Counter(each[key] or "unknown" for each in environments) for key in environments[0]},
         "training_seconds": float(tables.history.seconds.sum()),
-        "stage_times": [time for time in stage_times(folder) if time.stage in BEFORE_REPORT],
         "confidence": f"{100 * CONFIDENCE:g} %",
         "fewest_seeds": FEWEST_SEEDS,
         "significance": SIGNIFICANCE,

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from vaebench import specification
+from vaebench import costs, specification
+from vaebench.costs import StageCost
 from vaebench.datasets import DATASETS, Dataset
 from vaebench.errors import UserError
 from vaebench.specification import Experiment
 from vaebench.store import RESERVED_NAMES, Results
-from vaebench.timing import stage_times
+from vaebench.timing import peak_megabytes
 
 _experiments: dict[str, Experiment] = {}
 
@@ -69,16 +71,26 @@ def cohort_files(name: str) -> list[str]:
     return [str(path) for file in files for path in (file.history, file.metrics, file.spectrum)]
 
 
-def closing_words() -> str:
-    """Of every experiment of this call: the seconds of each stage, and where the results lie."""
+def close() -> str:
+    """At the end of a call, keep what the stages of its experiments cost; that, and where the results lie, in words."""
+    planning = StageCost("planning", 1, None, round(time.process_time(), 2), round(peak_megabytes()))
     lines = []
     for name in _experiments:
         folder = Results().experiment(name)
-        lines.append(f"{name}: seconds of all jobs of a stage, imports included; memory of its largest job")
-        for time in stage_times(folder):
-            lines.append(f"  {time.stage:<10}{time.n_jobs:>4} jobs {time.seconds:>9.1f} s {time.peak_megabytes:>7.0f} MB")
+        stages = costs.stage_costs(_notes(name), planning)
+        if stages:
+            costs.keep(folder, stages)
+            lines += [f"{name}: {costs.sentence(stages)}", *costs.lines(stages)]
         if folder.report.exists():
-            lines.append(f"  report: {folder.report}")
+            lines.append(f"report: {folder.report}")
         if folder.tracked.exists():
-            lines.append(f"  runs:   mlflow ui --backend-store-uri sqlite:///{Results().mlflow_database}")
+            lines.append(f"runs:   mlflow ui --backend-store-uri sqlite:///{Results().mlflow_database}")
     return "\n".join(lines)
+
+
+def _notes(name: str) -> list[Path]:
+    """Where the jobs of an experiment note what they cost, in the order of the workflow."""
+    folder, cohorts = Results().experiment(name), [cohort.name for cohort in experiment(name).cohorts]
+    of_cohorts = [folder.cost("cohort", cohort) for cohort in cohorts]
+    of_all = [folder.cost(verb) for verb in ("aggregate", "draw", "report", "track")]
+    return [Results().dataset_cost(experiment(name).dataset.name), *of_cohorts, *of_all]

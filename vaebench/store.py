@@ -1,6 +1,7 @@
 """Every file name under results/, and how files there are written: whole or not at all.
 
 results/datasets/DATASET.npz                    splits as uint8 grey levels, made once for each of its settings
+                        .json                   what that cost
 results/NAME/runs/RUN_ID/run.json               a trained run: specification, state, environment
                          weights.safetensors    its parameters
                          history.parquet        a row an epoch
@@ -11,6 +12,7 @@ results/NAME/cohorts/COHORT/checkpoint.safetensors   of a training job that has 
                             metrics.parquet     run_id, metric, value, standard_error
                             spectrum.parquet    run_id, rank, dimension, kl …
 results/NAME/{runs,summary,comparisons}.csv …   tables, figures/, report.html
+             costs/VERB/COHORT.json …           what each job cost; stages.csv sums it up
 """
 
 from __future__ import annotations
@@ -37,6 +39,9 @@ class Results:
 
     def dataset(self, name: str) -> Path:
         return self.root / "datasets" / f"{name}.npz"
+
+    def dataset_cost(self, name: str) -> Path:
+        return self.root / "datasets" / f"{name}.json"
 
     def experiment(self, name: str) -> ExperimentFolder:
         return ExperimentFolder(self.root / name)
@@ -97,8 +102,12 @@ class ExperimentFolder:
         return self.path / "tracked.csv"
 
     @property
-    def benchmarks(self) -> Path:
-        return self.path / "benchmarks"
+    def stages(self) -> Path:
+        return self.path / "stages.csv"
+
+    def cost(self, *job: str) -> Path:
+        """What a job cost when it last ran; job: its verb and, if it has one, its cohort."""
+        return self.path / "costs" / f"{'/'.join(job)}.json"
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ from vaebench.tables import Tables, flat_settings, load
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-MAX_POINTS = 50  # a curve: a point takes 0.15 ms to log and 230 bytes to keep, and history.parquet has every epoch
+MAX_POINTS = 25  # a curve: a point takes 0.15 ms to log and 230 bytes to keep, and history.parquet has every epoch
 PICTURE = "originals-reconstructions-samples.png"
 PICTURE_HEIGHT = 56  # of an image in it; small ones are scaled up to be seen
 NOTE = "mlflow.note.content"  # what MLflow shows as the description
