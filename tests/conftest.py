@@ -10,9 +10,9 @@ import pytest
 import torch
 import yaml
 
-from vaebench import specification
+from vaebench import specification, splits
 from vaebench.datasets import Digits
-from vaebench.images import Images, load_images, save_dataset
+from vaebench.images import Images, load_images
 from vaebench.specification import Experiment
 
 torch.set_num_threads(1)
@@ -21,7 +21,7 @@ torch.set_num_threads(1)
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory) -> Images:
     path = tmp_path_factory.mktemp("datasets") / "digits.npz"
-    save_dataset(Digits(), Path("data"), path)
+    splits.save(Digits(), Path("data"), path)
     return load_images(Digits(), "none", path)
 
 

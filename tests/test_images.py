@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from vaebench import splits
 from vaebench.datasets import Digits, SyntheticGaussian
 from vaebench.errors import UserError
-from vaebench.images import Images, blocks, load_images, padded, save_dataset
+from vaebench.images import Images, blocks, load_images, padded
 
 
 def images(binarisation: str, levels=None, n_levels: int = 17) -> Images:
@@ -72,7 +73,7 @@ def test_a_data_set_with_settings_says_how_its_file_is_made(tmp_path):
 
 def test_data_without_labels_come_back(tmp_path):
     dataset = SyntheticGaussian(spectrum=(0.04, 0.01))
-    save_dataset(dataset, tmp_path, tmp_path / "file.npz")
+    splits.save(dataset, tmp_path, tmp_path / "file.npz")
     images = load_images(dataset, "none", tmp_path / "file.npz")
     assert images["validation"].numpy() == pytest.approx(dataset.load(tmp_path)["validation"].images)
 

@@ -116,9 +116,9 @@ def _check(options: argparse.Namespace) -> None:
 
 def _prepare(options: argparse.Namespace) -> Step:
     dataset = parse_dataset(options.dataset)
-    from vaebench import jobs
+    from vaebench import splits
 
-    return Step({"data": partial(jobs.prepare, dataset, options.results)}, options.results.dataset_cost(dataset.name))
+    return Step({"data": partial(splits.prepare, dataset, options.results)}, options.results.dataset_cost(dataset.name))
 
 
 def _cohort(options: argparse.Namespace) -> Step:

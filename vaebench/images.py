@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
-from zipfile import BadZipFile
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from vaebench.datasets import SPLITS, Dataset
-from vaebench.errors import UserError
+from vaebench import splits
+from vaebench.datasets import Dataset
 from vaebench.stack import ALIGNMENT
-from vaebench.store import replacing
 from vaebench.streams import generator
 
 # Binarisation belongs to the data: it is drawn from this seed, never from a run's.
@@ -58,25 +54,9 @@ class Images:
         return levels.float().div_(self.n_levels - 1 if self.binarisation == "none" else 1)
 
 
-def save_dataset(dataset: Dataset, root: Path, path: Path) -> None:
-    """Load a data set from the data root and keep its splits in one file."""
-    arrays = {}
-    for name, split in dataset.load(root).items():
-        arrays[f"{name}_images"] = split.images
-        if split.labels is not None:
-            arrays[f"{name}_labels"] = split.labels
-    with replacing(path) as temporary:
-        np.savez(temporary, **arrays)
-
-
 def load_images(dataset: Dataset, binarisation: str, path: Path) -> Images:
-    """The splits that `save_dataset` kept. Raises UserError where they are missing or damaged."""
-    try:
-        with path.open("rb") as file, np.load(file) as arrays:
-            levels = {split: torch.from_numpy(arrays[f"{split}_images"]) for split in SPLITS}
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
-        made_with = f"vaebench prepare {quote(dataset.argument)}"
-        raise UserError(f"{path}: cannot be read ({error}); make it with: {made_with}") from error
+    """The splits kept in a file, binarised so. Raises UserError where they are missing or damaged."""
+    levels = {split: torch.from_numpy(images) for split, images in splits.load(dataset, path).items()}
     return Images(levels, dataset.n_levels, binarisation)
 
 

@@ -15,10 +15,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from vaebench import environment
-from vaebench.datasets import Dataset, data_root
 from vaebench.errors import UserError
 from vaebench.evaluation import Evaluated, evaluate
-from vaebench.images import Images, blocks, load_images, save_dataset
+from vaebench.images import Images, blocks, load_images
 from vaebench.keys import evaluation_key, runs_key, training_key
 from vaebench.latent_dimensions import DIMENSION_COLUMNS, OPTIMAL_COLUMNS, dimensions
 from vaebench.memory import lanes_that_fit
@@ -26,11 +25,6 @@ from vaebench.metrics import compute_all
 from vaebench.specification import Cohort, Evaluation, Experiment, Run
 from vaebench.store import Results, RunFolder, made_by, read_json, replacing, unreadable, write_json
 from vaebench.training import Checkpoint, TrainedRun, train
-
-
-def prepare(dataset: Dataset, results: Results) -> None:
-    """Load a data set, downloading what is missing, and keep its splits."""
-    save_dataset(dataset, data_root(), results.dataset(dataset.name))
 
 
 def train_cohort(
