@@ -26,7 +26,7 @@ from typing import Any
 from vaebench.errors import UserError
 
 # Folders of results/ that belong to no experiment.
-RESERVED_NAMES = ("datasets", "reference", "mlartifacts")
+RESERVED_NAMES = ("datasets", "reference", "mlartifacts", "benchmarks")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Measurements of vaebench itself; each module is run by hand, none by the workflow."""
