@@ -198,7 +198,8 @@ def label_rows(ax: Axes, source: Source, runs: pd.DataFrame) -> list[tuple[str, 
     for index, (variant, of_variant) in enumerate(runs.groupby("variant", sort=False)):
         start = len(rows)
         for y, (point, group) in enumerate(of_variant.groupby("point"), start):
-            ax.annotate(count_diverged(group.status), (1, y), xycoords=("axes fraction", "data"), va="center")
+            if diverged := count_diverged(group.status):
+                ax.annotate(diverged, (1, y), xycoords=("axes fraction", "data"), va="center")
             values = ", ".join(map(word, source.points[point].values()))
             labels.append(f"{variant if y == start else ''}   {values}".rstrip())
             rows.append((variant, group))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 SIGNIFICANCE = 0.05
 CONFIDENCE = 1 - SIGNIFICANCE
@@ -79,6 +79,8 @@ def bootstrap_interval(
     statistic: takes values and an `axis`. method: as in `scipy.stats.bootstrap`. Raises ValueError below two seeds. It is
     too narrow for a handful of seeds, so no table shows it (docs/design.md); from 20 on it serves what has no other.
     """
+    from scipy import stats  # Takes a second to import, and no table needs it.
+
     interval = stats.bootstrap(
         (np.asarray(values, dtype=float),),
         statistic,
