@@ -55,32 +55,33 @@ class Cost(NamedTuple):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--runs", type=_n_runs, nargs="+", default=[100, 1000, 10_000], metavar="N")
+    parser.add_argument("--runs", type=n_runs, nargs="+", default=[100, 1000, 10_000], metavar="N")
     sizes = parser.parse_args().runs
     print(", ".join(f"{name} {value}" for name, value in environment.describe().items()), flush=True)
     costs = {}
-    for n_runs in sizes:
+    for size in sizes:
         with tempfile.TemporaryDirectory() as folder:
-            costs[n_runs] = costs_of(n_runs, Path(folder))
+            costs[size] = costs_of(size, Path(folder))
     table = as_table(costs)
     print(table.to_string(float_format="{:.1f}".format))
     with replacing(TABLE) as temporary:
         table.to_csv(temporary, float_format="%.2f")
 
 
-def _n_runs(text: str) -> int:
-    n_runs = int(text)
-    if n_runs % RUNS_A_POINT or not RUNS_A_POINT <= n_runs <= MOST_RUNS:
-        raise argparse.ArgumentTypeError(f"must be a multiple of {RUNS_A_POINT}, {MOST_RUNS} at most, not {n_runs}")
-    return n_runs
+def n_runs(text: str) -> int:
+    """What the command line says. Raises ArgumentTypeError for what no grid gives."""
+    number = int(text)
+    if number % RUNS_A_POINT or not RUNS_A_POINT <= number <= MOST_RUNS:
+        raise argparse.ArgumentTypeError(f"must be a multiple of {RUNS_A_POINT}, {MOST_RUNS} at most, not {text}")
+    return number
 
 
-def costs_of(n_runs: int, folder: Path) -> dict[str, Cost]:
+def costs_of(size: int, folder: Path) -> dict[str, Cost]:
     """Every step on an experiment of so many runs, in an empty folder."""
-    name = f"growth-{n_runs}"
+    name = f"growth-{size}"
     file = folder / "experiments" / f"{name}.yaml"
     file.parent.mkdir()
-    file.write_text(yaml.safe_dump(content(n_runs), sort_keys=False), encoding="utf-8")
+    file.write_text(yaml.safe_dump(content(size), sort_keys=False), encoding="utf-8")
     workflow = ("snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "1", f"results/{name}/report.html")
     cohort = ("--cohort", specification.load(file).cohorts[-1].name)
     costs = {
@@ -93,12 +94,15 @@ def costs_of(n_runs: int, folder: Path) -> dict[str, Cost]:
     costs |= {verb: measured(folder, "vaebench", verb, str(file)) for verb in ("aggregate", "draw", "report")}
     # Leaves Snakemake's own records of all jobs, with their keys, as it writes them when it has run them.
     measured(folder, *workflow, "--touch", "--forceall")
-    return costs | {"call, all made": measured(folder, *workflow)}
+    costs["call, all made"] = measured(folder, *workflow)
+    if "Nothing to be done" not in (said := _log(folder).read_text(encoding="utf-8")):
+        raise RuntimeError(f"there was something to be done: {said}")
+    return costs
 
 
 def measured(folder: Path, *arguments: str) -> Cost:
     """Run a module of this Python in a folder. Raises RuntimeError with what it said where it fails."""
-    log = folder / "log.txt"
+    log = _log(folder)
     start = time.perf_counter()
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
@@ -118,12 +122,17 @@ def measured(folder: Path, *arguments: str) -> Cost:
     return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / megabyte)
 
 
-def content(n_runs: int) -> dict[str, Any]:
+def _log(folder: Path) -> Path:
+    """What the latest command said."""
+    return folder / "log.txt"
+
+
+def content(size: int) -> dict[str, Any]:
     """The experiment file: two likelihoods × five schedules × ten seeds at as many grid points as it takes."""
-    n_points = n_runs // RUNS_A_POINT
+    n_points = size // RUNS_A_POINT
     n_sizes = min(n_points, len(LATENT_SIZES))
     return {
-        "title": f"What do {n_runs:,} runs cost that nobody trained?",
+        "title": f"What do {size:,} runs cost that nobody trained?",
         "dataset": "digits",
         "defaults": {"network": {"kind": "mlp", "hidden": [128]}, "epochs": 100},
         "seeds": SEEDS,
@@ -143,7 +152,7 @@ def as_table(costs: dict[int, dict[str, Cost]]) -> pd.DataFrame:
     """A row a step and kind of cost, a column a number of runs; `growth` is the last column over the one before."""
     import pandas as pd
 
-    columns = {n_runs: pd.DataFrame(steps, index=Cost._fields).T.stack() for n_runs, steps in costs.items()}
+    columns = {size: pd.DataFrame(steps, index=Cost._fields).T.stack() for size, steps in costs.items()}
     table = pd.DataFrame(columns).rename_axis(["step", "cost"])
     return table.assign(growth=table.iloc[:, -1] / table.iloc[:, -2]) if len(costs) > 1 else table
 

@@ -11,6 +11,7 @@ results/NAME/cohorts/COHORT/checkpoint.safetensors   of a training job that has 
                             metrics.parquet     run_id, metric, value, standard_error
                             spectrum.parquet    run_id, rank, dimension, kl …
 results/NAME/{runs,summary,comparisons}.csv …   tables, figures/, report.html
+results/benchmarks/                             what benchmarks/ measured of vaebench itself
 """
 
 from __future__ import annotations
