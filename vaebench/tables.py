@@ -180,8 +180,8 @@ def summary_table(experiment: Experiment, runs: pd.DataFrame) -> pd.DataFrame:
         row = dict(zip(keys, values, strict=True))
         row |= {"likelihood": labels[group.run_id.iloc[0]], **group[SAME_MEASURE].iloc[0]}
         row |= {"n": len(trained), "n_diverged": len(group) - len(trained), "collapse": _verdicts(trained.collapse)}
-        for name, values in zip(METRICS, _by_metric(trained), strict=True):
-            row |= _over_seeds(name, values[~np.isnan(values)])
+        for name, numbers in zip(METRICS, _by_metric(trained), strict=True):
+            row |= _over_seeds(name, numbers[~np.isnan(numbers)])
         rows.append(row)
     return pd.DataFrame(rows)
 
