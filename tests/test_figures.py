@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from vaebench import tables
+from vaebench import plotting, tables
 from vaebench.figures import FIGURES, draw_all
 from vaebench.latent_dimensions import ACTIVE_VARIANCE, COLLAPSE_EPSILON, DIMENSION_COLUMNS, OPTIMAL_COLUMNS
 from vaebench.metrics import METRICS
@@ -394,3 +394,16 @@ def test_a_large_grid_is_shown_in_part_and_says_so(tmp_path):
     assert titles == [f"learning rate 0.1\nlatent size {size}" for size in (2, 4, 16, 32)]
     assert drawing.get_suptitle() == "4 of 10 grid points are shown"
     assert source.runs.groupby("point")[["learning_rate", "latent_size"]].nunique().eq(1).all(axis=None)
+
+
+@pytest.mark.parametrize("name", ["elbo", "bits-per-dimension", "active-units", "information"])
+def test_more_rows_than_can_be_read_are_left_out(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(plotting, "MOST_ROWS", 7)
+    grid = "{learning_rate: [0.1, 0.01], latent_size: [2, 4, 8]}"
+    source = make_tables(tmp_path, f"{HEAD} seeds: 1, grid: {grid}, variants: {{a: {{}}, b: {{batch_size: 32}}}}}}")
+    drawing = draw(source, name)
+    # Three points a variant have room: the first, the last, and of the two in the middle the even one.
+    points = ["0.1, 2", "0.1, 8", "0.01, 8"]
+    rows = [label.get_text().split("   ")[1] for label in drawing.axes[0].get_yticklabels()]
+    assert rows == points * 2
+    assert drawing.get_suptitle() == "3 of 6 grid points are shown"

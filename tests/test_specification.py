@@ -44,7 +44,7 @@ def test_a_missing_file_gives_the_nearest_name(write_experiment):
         specification.load(path.with_name("digit.yaml"))
 
 
-@pytest.mark.parametrize("name", ["Digits", "datasets", "reference", "a b"])
+@pytest.mark.parametrize("name", ["Digits", "datasets", "reference", "benchmarks", "a b"])
 def test_a_file_whose_name_cannot_be_a_folders(write_experiment, name):
     with pytest.raises(UserError, match="cannot name an experiment"):
         specification.load(write_experiment(name))
@@ -149,6 +149,24 @@ def test_cohorts_are_split_evenly_into_at_most_so_many_lanes(make_experiment):
     experiment = make_experiment(seeds=7, lanes=3, variants={"a": {}}, baseline="a")
     assert [len(cohort.runs) for cohort in experiment.cohorts] == [2, 2, 3]
     assert len({cohort.name for cohort in experiment.cohorts}) == 3
+
+
+def test_cohorts_are_filled_seed_by_seed(make_experiment):
+    variants = {"a": {}, "b": {"kl": {"schedule": "constant", "weight": 4}}}
+    cohorts = make_experiment(seeds=3, lanes=4, variants=variants, baseline="a").cohorts
+    names = [[f"{run.variant}{run.seed}" for run in cohort.runs] for cohort in cohorts]
+    assert names == [["a0", "b0", "a1"], ["b1", "a2", "b2"]]
+
+
+def test_the_first_runs_are_those_of_the_first_seed(make_experiment):
+    experiment = make_experiment(seeds=3, grid={"latent_size": [2, 4]})
+    assert experiment.first_runs == tuple(run for run in experiment.runs if run.seed == 0)
+    assert len(experiment.first_runs) == 2 * 2
+
+
+def test_a_cohort_by_its_name(make_experiment):
+    experiment = make_experiment(seeds=7, lanes=3)
+    assert [experiment.cohort(cohort.name) for cohort in experiment.cohorts] == list(experiment.cohorts)
 
 
 def test_a_cohort_that_is_not_planned_any_more(make_experiment):

@@ -179,6 +179,14 @@ def test_a_pair_of_which_one_diverged_is_left_out(make):
     assert row[["low", "high", "effect_size", "p", "p_adjusted"]].isna().all()
 
 
+def test_a_baseline_that_diverged_in_the_first_seed_is_compared_in_the_others(make):
+    experiment, runs = make(diverged=[("bce", 0)])
+    comparisons = comparisons_table(experiment, runs).set_index("metric")
+    beta = comparisons[comparisons.variant == "beta-4"]
+    assert beta.comparable.all()
+    assert beta.loc["elbo", ["difference", "n"]].tolist() == [-2.5, 2]
+
+
 def test_a_metric_is_of_the_runs_that_have_it(make):
     experiment, runs = make()
     runs.loc[(runs.variant == "beta-4") & (runs.seed == 2), "rate"] = math.nan

@@ -84,7 +84,7 @@ def draw_all(experiment: Experiment, results: Results) -> None:
     ),
 )
 def elbo(source: Source) -> Drawing:
-    panels = dict(list(source.runs.groupby("scale", sort=False)))
+    panels = dict(list(source.row_runs.groupby("scale", sort=False)))
     drawing, axes = row_panels(source, list(panels.values()))
     for ax, (scale, runs) in zip(axes, panels.items(), strict=True):
         dot_plot(ax, source, runs, "elbo")
@@ -104,9 +104,9 @@ def elbo(source: Source) -> Drawing:
     applies=lambda tables: tables.runs.common_bits_per_dim.notna().any(),
 )
 def bits_per_dimension(source: Source) -> Drawing:
-    panels = [("Common likelihood", "common_bits_per_dim", _having(source.runs, "common_bits_per_dim"))]
+    panels = [("Common likelihood", "common_bits_per_dim", _having(source.row_runs, "common_bits_per_dim"))]
     # Grey levels and what was made binary are different data.
-    for binarisation, runs in _having(source.runs, "bits_per_dim").groupby("binarisation", sort=False):
+    for binarisation, runs in _having(source.row_runs, "bits_per_dim").groupby("binarisation", sort=False):
         data = "" if binarisation == "none" else f", {binarisation} binarisation"
         panels.append((f"Own likelihood{data}", "bits_per_dim", runs))
     drawing, axes = row_panels(source, [runs for *_, runs in panels])

@@ -82,9 +82,9 @@ def kl_spectrum(source: Source) -> Drawing:
 def active_units(source: Source) -> Drawing:
     if source.experiment.grid_keys == ("latent_size",) and len(source.points) > 1:
         return _active_units_by_latent_size(source)
-    drawing, [ax] = row_panels(source, [source.runs])
-    dot_plot(ax, source, source.runs, "active_units")
-    ceilings = source.runs.groupby(["variant", "point"], sort=False).latent_size.first()
+    drawing, [ax] = row_panels(source, [source.row_runs])
+    dot_plot(ax, source, source.row_runs, "active_units")
+    ceilings = source.row_runs.groupby(["variant", "point"], sort=False).latent_size.first()
     rows = np.arange(len(ceilings))
     ax.vlines(ceilings, rows - 0.4, rows + 0.4, color=GREY)
     ax.set(xlabel="active units", xlim=(-0.03 * ceilings.max(), 1.05 * ceilings.max()))
@@ -136,8 +136,8 @@ def collapse_curves(source: Source) -> Drawing:
     ),
 )
 def information(source: Source) -> Drawing:
-    drawing, [ax] = row_panels(source, [source.runs])
-    groups = [group for _, group in label_rows(ax, source, source.runs)]
+    drawing, [ax] = row_panels(source, [source.row_runs])
+    groups = [group for _, group in label_rows(ax, source, source.row_runs)]
     left = np.zeros(len(groups))
     for name, shade in PARTS.items():
         widths = np.nan_to_num([group[f"{name}_mean"].iloc[0] for group in groups]).clip(min=0)

@@ -33,6 +33,8 @@ DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1
 # Of seaborn's "colorblind"; its pink, grey and yellow are too pale for thin lines.
 COLOURS = (0, 1, 2, 3, 4, 9, 5)
 GREY = "0.45"
+# A figure of more rows is read by no one and takes minutes to draw: a thousand are five metres high.
+MOST_ROWS = 200
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,16 @@ class Source:
         chosen = itertools.product(*(_spread(values, most if key == leading else 1) for key, values in grid.items()))
         return [self.points.index(dict(zip(grid, values, strict=True))) for values in chosen]
 
+    @cached_property
+    def row_points(self) -> list[int]:
+        """The points that have rows of their own: all, or as many as there is room for, evenly spread over the grid."""
+        return _spread(range(len(self.points)), max(1, MOST_ROWS // len(self.looks)))
+
+    @cached_property
+    def row_runs(self) -> pd.DataFrame:
+        """The runs at these points, for figures with a row for each variant and point."""
+        return self.runs[self.runs.point.isin(self.row_points)]
+
     def describe(self, point: int) -> str:
         """ "latent size 8, learning rate 0.001"; the latent size even without a grid, if all runs have the same."""
         sizes = self.runs.latent_size.unique()
@@ -189,6 +201,7 @@ def row_panels(source: Source, tables: list[pd.DataFrame]) -> tuple[Drawing, np.
     n_rows = [runs.groupby(["variant", "point"]).ngroups for runs in tables]
     width = 5.5 + 0.06 * max(map(len, source.looks))
     drawing, axes = subplots(len(tables), 1, width, 0.8 * len(tables) + 0.2 * sum(n_rows), height_ratios=n_rows)
+    say_what_is_left_out(drawing, source, source.row_points)
     return drawing, axes.flat
 
 
@@ -198,7 +211,8 @@ def label_rows(ax: Axes, source: Source, runs: pd.DataFrame) -> list[tuple[str, 
     for index, (variant, of_variant) in enumerate(runs.groupby("variant", sort=False)):
         start = len(rows)
         for y, (point, group) in enumerate(of_variant.groupby("point"), start):
-            ax.annotate(count_diverged(group.status), (1, y), xycoords=("axes fraction", "data"), va="center")
+            if diverged := count_diverged(group.status):
+                ax.annotate(diverged, (1, y), xycoords=("axes fraction", "data"), va="center")
             values = ", ".join(map(word, source.points[point].values()))
             labels.append(f"{variant if y == start else ''}   {values}".rstrip())
             rows.append((variant, group))

@@ -78,8 +78,8 @@ def format_interval(mean: float, low: float, high: float, decimals: int = 2) -> 
     """ "−24.21 [−24.30, −24.12]"; the mean alone where there is no interval, a dash where there is no mean."""
     if np.isnan(mean):
         return "–"
-    numbers = [format_number(number, decimals) for number in (mean, low, high)]
-    return numbers[0] if np.isnan(low) else f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
+    number = format_number(mean, decimals)
+    return number if np.isnan(low) else f"{number} [{format_number(low, decimals)}, {format_number(high, decimals)}]"
 
 
 def format_number(number: float, decimals: int = 2) -> str:

@@ -258,12 +258,12 @@ def methods(experiment: Experiment) -> dict[str, Any]:
         "split": evaluation.split,
         "n_images": n_images,
         "ceiling": f"{math.log(n_images):.2f}",
-        "has_levels": any(run.n_levels > 2 for run in experiment.runs),
+        "has_levels": any(run.n_levels > 2 for run in experiment.first_runs),
         "n_level_samples": min(evaluation.n_samples, LEVEL_SAMPLES),
         "n_sigma_images": min(experiment.dataset.sizes["validation"], SIGMA_IMAGES),
         "n_correlation_samples": min(n_images, CORRELATION_SAMPLES),
-        "free_nats": any(run.kl.free_nats for run in experiment.runs),
-        "capacity": any(run.kl.capacity(1.0) for run in experiment.runs),
+        "free_nats": any(run.kl.free_nats for run in experiment.first_runs),
+        "capacity": any(run.kl.capacity(1.0) for run in experiment.first_runs),
         "epsilon": f"{COLLAPSE_EPSILON:g}",
         "delta": f"{COLLAPSE_DELTA:g}",
         "active_variance": f"{ACTIVE_VARIANCE:g}",
@@ -276,7 +276,7 @@ def methods(experiment: Experiment) -> dict[str, Any]:
 def _choices(experiment: Experiment, value: Callable[[Run], str]) -> str:
     """ "128" or "2, 8 and 32" for all runs, or "128 for bce and mse; 64 for beta-4"."""
     by_variant: dict[str, dict[str, None]] = {}
-    for run in experiment.runs:
+    for run in experiment.first_runs:
         by_variant.setdefault(run.variant, {})[value(run)] = None
     variants: dict[str, list[str]] = {}
     for variant, values in by_variant.items():
@@ -299,7 +299,7 @@ def _value(value: Any) -> str:
 
 def definitions(experiment: Experiment) -> dict[str, str]:
     """Each registered name that the runs use, and the first paragraph of what its author says of it."""
-    used = {(name, type(getattr(run, name))): None for name in REGISTRIES for run in experiment.runs}
+    used = {(name, type(getattr(run, name))): None for name in REGISTRIES for run in experiment.first_runs}
     return {
         f"{name}: {getattr(definition, REGISTRIES[name].tag)}": " ".join(
             inspect.getdoc(definition).split("\n\n")[0].split()

@@ -215,7 +215,7 @@ class Experiment(BaseModel):
 
     def _check_duplicates(self) -> None:
         variants: dict[str, str] = {}
-        for run in self.runs:
+        for run in self.first_runs:
             other = variants.setdefault(_hash(run.settings), run.variant)
             if other != run.variant:
                 raise ValueError(f"variants.{run.variant}: has the same settings as {other}")
@@ -235,22 +235,29 @@ class Experiment(BaseModel):
         for variant, settings in self.variants.items():
             for point in points:
                 merged = self.defaults.given() | settings.given() | point
-                for seed in range(self.seeds):
-                    runs.append(Run(variant=variant, dataset=self.dataset, seed=seed, **merged))
+                first = Run(variant=variant, dataset=self.dataset, seed=0, **merged)
+                # Checked once: another seed changes nothing else.
+                runs += [first, *(first.model_copy(update={"seed": seed}) for seed in range(1, self.seeds))]
         return tuple(runs)
+
+    @property
+    def first_runs(self) -> tuple[Run, ...]:
+        """The first seed of each variant and grid point, in the order of `runs`; the others differ in their seed only."""
+        return self.runs[:: self.seeds]
 
     @cached_property
     def cohorts(self) -> tuple[Cohort, ...]:
         """The runs by equal shapes, split evenly into cohorts of at most `lanes`, seed by seed."""
+        shapes = [_shape(run) for run in self.first_runs]
         groups: dict[str, list[Run]] = {}
-        for run in sorted(self.runs, key=lambda run: run.seed):
-            shape = {key: value for key, value in run.settings.items() if key not in ("seed", "kl")}
-            groups.setdefault(_hash(shape), []).append(run)
+        for seed in range(self.seeds):
+            for shape, run in zip(shapes, self.runs[seed :: self.seeds], strict=True):
+                groups.setdefault(shape, []).append(run)
         cohorts = []
-        for shape_hash, runs in groups.items():
+        for shape, runs in groups.items():
             n_cohorts = math.ceil(len(runs) / self.lanes)
             for index in range(n_cohorts):
-                name = f"{runs[0].likelihood.kind}-z{runs[0].latent_size}-{shape_hash}-{index}"
+                name = f"{runs[0].likelihood.kind}-z{runs[0].latent_size}-{shape}-{index}"
                 cohorts.append(
                     Cohort(name, tuple(runs[index * len(runs) // n_cohorts : (index + 1) * len(runs) // n_cohorts]))
                 )
@@ -258,12 +265,15 @@ class Experiment(BaseModel):
 
     def cohort(self, name: str) -> Cohort:
         """Raises UserError for a name that the file does not expand to (any more)."""
-        for cohort in self.cohorts:
-            if cohort.name == name:
-                return cohort
-        raise UserError(
-            f"{self.name}: no cohort {name!r}; if its file has changed since the workflow was started, start it again"
-        )
+        if name not in self._cohorts_by_name:
+            raise UserError(
+                f"{self.name}: no cohort {name!r}; if its file has changed since the workflow was started, start it again"
+            )
+        return self._cohorts_by_name[name]
+
+    @cached_property
+    def _cohorts_by_name(self) -> dict[str, Cohort]:
+        return {cohort.name: cohort for cohort in self.cohorts}
 
 
 def load(path: Path) -> Experiment:
@@ -308,6 +318,11 @@ def json_schema() -> dict[str, Any]:
     schema = TypeAdapter(Experiment).json_schema()
     required = schema.pop("required")
     return schema | {"anyOf": [{"required": required}, {"required": ["extends"]}]}
+
+
+def _shape(run: Run) -> str:
+    """The hash of all that runs of a cohort share."""
+    return _hash({key: value for key, value in run.settings.items() if key not in ("seed", "kl")})
 
 
 def _hash(content: Any) -> str:

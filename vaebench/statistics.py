@@ -79,7 +79,7 @@ def bootstrap_interval(
     statistic: takes values and an `axis`. method: as in `scipy.stats.bootstrap`. Raises ValueError below two seeds. It is
     too narrow for a handful of seeds, so no table shows it (docs/design.md); from 20 on it serves what has no other.
     """
-    from scipy import stats  # which takes as long to import as all else in a table
+    from scipy import stats  # Takes a second to import, and no table needs it.
 
     interval = stats.bootstrap(
         (np.asarray(values, dtype=float),),

@@ -13,6 +13,7 @@ results/NAME/cohorts/COHORT/checkpoint.safetensors   of a training job that has 
                             spectrum.parquet    run_id, rank, dimension, kl …
 results/NAME/{runs,summary,comparisons}.csv …   tables, figures/, report.html
              costs/VERB/COHORT.json …           what each job cost; stages.csv sums it up
+results/benchmarks/                             what benchmarks/ measured of vaebench itself
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from typing import Any
 from vaebench.errors import UserError
 
 # Folders of results/ that belong to no experiment.
-RESERVED_NAMES = ("datasets", "reference", "mlartifacts")
+RESERVED_NAMES = ("datasets", "reference", "mlartifacts", "benchmarks")
 
 
 @dataclass(frozen=True)

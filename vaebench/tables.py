@@ -7,7 +7,8 @@ likelihood are compared only between runs with the same measure on the same data
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pandas as pd
 
 from vaebench.latent_dimensions import COLLAPSE_EPSILON, collapse_verdict
 from vaebench.linear_optimum import BOUNDARY
-from vaebench.metrics import METRICS, Metric
+from vaebench.metrics import METRICS
 from vaebench.presentation import latex, markdown, presented
 from vaebench.specification import REGISTRIES, Experiment, Run
 from vaebench.statistics import SIGNIFICANCE, Comparison, holm, interquartile_mean, mean_interval, paired_comparison
@@ -104,7 +105,7 @@ def _with_elbo(history: pd.DataFrame) -> pd.DataFrame:
 
 def group_keys(experiment: Experiment) -> list[str]:
     """The columns that tell groups of seeds apart: variant, latent size, and what the grid sets."""
-    columns = dict.fromkeys(column for run in experiment.runs for column in flat_settings(run))
+    columns = dict.fromkeys(column for run in experiment.first_runs for column in flat_settings(run))
     in_grid = [column for column in columns if column.split(".")[0] in experiment.grid_keys]
     return list(dict.fromkeys(["variant", "latent_size", *in_grid]))
 
@@ -135,7 +136,7 @@ def runs_table(
     counts = zip(runs.collapsed_units, runs.latent_size, strict=True)
     runs["collapse"] = [None if pd.isna(n) else collapse_verdict(n, latent_size) for n, latent_size in counts]
     runs["collapsed_dimensions"] = runs.run_id.map(_collapsed_dimensions(spectrum))
-    return runs
+    return _together(runs)
 
 
 def _collapsed_dimensions(spectrum: pd.DataFrame) -> dict[str, str]:
@@ -173,25 +174,31 @@ def summary_table(experiment: Experiment, runs: pd.DataFrame) -> pd.DataFrame:
     rows = []
     keys = group_keys(experiment)
     labels = {run.run_id: likelihood_label(run) for run in experiment.runs}
-    for values, group in _groups(runs, keys).items():
+    needed = ["run_id", "status", "collapse", *SAME_MEASURE, *METRICS]
+    for values, group in _groups(runs, keys, needed).items():
         trained = group[group.status == "trained"]
         row = dict(zip(keys, values, strict=True))
         row |= {"likelihood": labels[group.run_id.iloc[0]], **group[SAME_MEASURE].iloc[0]}
         row |= {"n": len(trained), "n_diverged": len(group) - len(trained), "collapse": _verdicts(trained.collapse)}
-        for name in METRICS:
-            row |= _over_seeds(name, trained[name].dropna().to_numpy())
+        for name, numbers in zip(METRICS, _by_metric(trained), strict=True):
+            row |= _over_seeds(name, numbers[~np.isnan(numbers)])
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def _verdicts(collapse: pd.Series) -> str | None:
     """ "partial (5 of 5 seeds)", or "none 2, partial 3"; None of no runs."""
-    counts = {verdict: int((collapse == verdict).sum()) for verdict in ("none", "partial", "full")}
-    counts = {verdict: n for verdict, n in counts.items() if n}
+    found = Counter(collapse)
+    counts = {verdict: found[verdict] for verdict in ("none", "partial", "full") if verdict in found}
     if len(counts) != 1:
         return ", ".join(f"{verdict} {n}" for verdict, n in counts.items()) or None
     [(verdict, n)] = counts.items()
     return f"{verdict} ({n} of {n} seed{'' if n == 1 else 's'})"
+
+
+def _by_metric(runs: pd.DataFrame) -> np.ndarray:
+    """[metrics, runs]: all columns at once, which is many times faster than one by one."""
+    return runs[list(METRICS)].to_numpy(float).T
 
 
 def _over_seeds(name: str, values: np.ndarray) -> dict[str, float]:
@@ -200,25 +207,23 @@ def _over_seeds(name: str, values: np.ndarray) -> dict[str, float]:
     return {name: interval.mean, **bounds, f"{name}_iqm": float(interquartile_mean(values))}
 
 
-def _groups(runs: pd.DataFrame, keys: list[str]) -> dict[tuple, pd.DataFrame]:
-    """The runs of each group of seeds; a setting that a group does not have is None."""
-    groups = runs.groupby(keys, sort=False, dropna=False)
+def _groups(runs: pd.DataFrame, keys: list[str], needed: list[str]) -> dict[tuple, pd.DataFrame]:
+    """The runs of each group of seeds, with the columns that are needed; a setting that a group does not have is None."""
+    groups = runs[list(dict.fromkeys([*keys, *needed]))].groupby(keys, sort=False, dropna=False)
     return {tuple(None if pd.isna(value) else value for value in values): group for values, group in groups}
 
 
 def comparisons_table(experiment: Experiment, runs: pd.DataFrame) -> pd.DataFrame:
     """Variant minus baseline at the same grid point, over the seeds that both trained."""
     keys = group_keys(experiment)
-    groups = {values: group.set_index("seed") for values, group in _groups(runs[runs.status == "trained"], keys).items()}
+    groups = _groups(runs[runs.status == "trained"].set_index("seed"), keys, [*SAME_MEASURE, *METRICS])
     rows = []
     for values, group in groups.items():
         baseline = groups.get((experiment.baseline, *values[1:]))
         if values[0] == experiment.baseline or baseline is None:
             continue
         point = dict(zip(keys, values, strict=True)) | {"baseline": experiment.baseline}
-        same_measure = bool((group[SAME_MEASURE].iloc[0] == baseline[SAME_MEASURE].iloc[0]).all())
-        pair = group, baseline.reindex(group.index)
-        rows += [point | _compare(metric, *pair, same_measure) for metric in METRICS.values()]
+        rows += [point | row for row in _compare(group, baseline)]
     columns = [*keys, "metric", "baseline", "comparable", *Comparison._fields]
     comparisons = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(Comparison._fields, float))
     adjusted = comparisons.groupby("metric").p.transform(holm)
@@ -226,15 +231,17 @@ def comparisons_table(experiment: Experiment, runs: pd.DataFrame) -> pd.DataFram
     return comparisons
 
 
-def _compare(metric: Metric, group: pd.DataFrame, baseline: pd.DataFrame, same_measure: bool) -> dict[str, Any]:
-    """group, baseline: rows of the same seeds, NaN where the baseline has none."""
-    same_data = group.binarisation.iloc[0] == baseline.binarisation.iloc[0]
-    # Where one direction is better, the numbers must be of the same images.
-    comparable = (same_measure or not metric.per_likelihood) and (same_data or metric.better is None)
-    row = {"metric": metric.name, "comparable": comparable}
-    if comparable:
-        row |= paired_comparison(group[metric.name].to_numpy(), baseline[metric.name].to_numpy())._asdict()
-    return row
+def _compare(group: pd.DataFrame, baseline: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """A row a metric; group, baseline: runs by seed."""
+    equal = group[SAME_MEASURE].iloc[0] == baseline[SAME_MEASURE].iloc[0]
+    same_measure, same_data = bool(equal.all()), bool(equal.binarisation)
+    # The same seeds, NaN where the baseline has none.
+    pairs = zip(METRICS.values(), _by_metric(group), _by_metric(baseline.reindex(group.index)), strict=True)
+    for metric, values, of_baseline in pairs:
+        # Where one direction is better, the numbers must be of the same images.
+        comparable = (same_measure or not metric.per_likelihood) and (same_data or metric.better is None)
+        row = {"metric": metric.name, "comparable": comparable}
+        yield row | paired_comparison(values, of_baseline)._asdict() if comparable else row
 
 
 def supported(row: Row) -> bool:
@@ -308,5 +315,10 @@ def _read_csv(path: Path) -> pd.DataFrame:
     """Names stay text, also "1" and "nan", and so do lists of a single number and columns that are empty."""
     texts = dict.fromkeys(("variant", "baseline", "collapse", "collapsed_dimensions"), str)
     table = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""])
-    # Read columns lie apart in memory, and of a hundred such pandas warns; those of a copy lie together.
+    return _together(table)
+
+
+def _together(table: pd.DataFrame) -> pd.DataFrame:
+    """The same table. Columns that were read or added lie apart in memory, which is slow to take rows of, and of a hundred
+    such pandas warns; those of a copy lie together."""
     return table.copy()

@@ -1,0 +1,98 @@
+"""Results of an experiment that nobody trained: python -m benchmarks.synthetic FILE writes them below results/.
+
+The jobs themselves write every file, with the keys of this code; in place of training and scoring, numbers are drawn at
+random for every metric that applies. What is left out: weights are a single number, and jobs leave no logs and benchmarks.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pandas as pd
+import torch
+
+from vaebench import jobs, specification, splits
+from vaebench.evaluation import N_PICTURES, Evaluated, Pictures
+from vaebench.images import Images
+from vaebench.scores import CORRELATION_SAMPLES, Scores
+from vaebench.specification import Experiment, Run
+from vaebench.store import Results
+from vaebench.training import HISTORY_COLUMNS, Checkpoint, TrainedRun
+
+DIVERGING = 0.002  # share of all runs
+
+
+def write_results(experiment: Experiment, results: Results) -> None:
+    """All files that training and scoring would leave, by the jobs themselves, in the order in which they would run."""
+    splits.prepare(experiment.dataset, results)
+    with mock.patch.multiple(jobs, train=trained, evaluate=evaluated):
+        for cohort in experiment.cohorts:
+            jobs.train_cohort(experiment, cohort, results)
+            jobs.evaluate_cohort(experiment, cohort, results)
+
+
+def trained(runs: Sequence[Run], images: Images, checkpoint: Checkpoint, device: str) -> list[TrainedRun]:
+    """In place of `vaebench.training.train`."""
+    return [_trained(run) for run in runs]
+
+
+def _trained(run: Run) -> TrainedRun:
+    random = _random(run)
+    epochs = np.arange(run.epochs)
+    columns = {name: random.normal(20, 1, run.epochs) for name in HISTORY_COLUMNS}
+    columns |= {"epoch": epochs, "kl_weight": [run.kl(progress) for progress in (epochs + 1) / run.epochs]}
+    columns |= {"active_units": random.integers(run.latent_size + 1, size=run.epochs)}
+    history = pd.DataFrame(columns)
+    if random.random() < DIVERGING:
+        return TrainedRun(run, None, history.head(run.epochs // 2), run.epochs // 2)
+    return TrainedRun(run, {"weight": torch.zeros(1)}, history, None)
+
+
+def evaluated(
+    runs: Sequence[Run], states: Sequence[dict], images: Images, n_samples: int, split: str, device: str
+) -> list[Evaluated]:
+    """In place of `vaebench.evaluation.evaluate`."""
+    pixels = images.as_pixels(images[split])[:N_PICTURES].numpy()
+    pictures = Pictures(pixels, 1 - pixels, pixels**2)
+    return [Evaluated(run, _scores(run, run.dataset.sizes[split]), pictures) for run in runs]
+
+
+def _scores(run: Run, n: int) -> Scores:
+    """Of n images: from 4 nats in the first latent dimension down to a thousandth in the last."""
+    random = _random(run)
+    kl = np.geomspace(4, 1e-3, run.latent_size) * random.gamma(4, 0.25, (n, run.latent_size))
+    distortion = random.normal(20, 1, n)
+    return Scores(
+        rate=kl.sum(axis=1),
+        distortion=distortion,
+        nll=distortion + kl.sum(axis=1) - 0.5,
+        effective_samples=random.uniform(5, 100, n),
+        kl=kl,
+        mean=random.normal(size=kl.shape) * kl.mean(axis=0) / 4,
+        variance=np.exp(-kl),
+        log_ratio=0.5 * kl.sum(axis=1),
+        correlation=random.normal(0.5, 0.1, min(n, CORRELATION_SAMPLES)),
+        permuted_distortion=random.normal(5, 1, n),
+        squared_error=random.uniform(0.01, 0.05, n),
+        psnr=random.normal(20, 1, n),
+        n_pixels=run.dataset.n_pixels,
+        kl_weight=run.kl(1.0),
+        ssim=random.uniform(0.8, 1, n),
+        common_level_distortion=random.normal(120, 5, n),
+        common_sigma=random.uniform(0.1, 0.2),
+        level_distortion=random.normal(120, 5, n) if run.is_normalised else None,
+        decoder_variance=run.likelihood.sigma**2 if run.is_normalised else None,
+    )
+
+
+def _random(run: Run) -> np.random.Generator:
+    """Other numbers for each run, the same ones at each call."""
+    return np.random.default_rng(list(run.run_id.encode()))
+
+
+if __name__ == "__main__":
+    write_results(specification.load(Path(sys.argv[1])), Results())
