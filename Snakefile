@@ -14,8 +14,11 @@ from vaebench.figures import FIGURES
 
 experiment = stages.experiment
 main_experiment = config.get("experiment", "digits")
-stages.load_requested(sys.argv, main_experiment)
+lanes = config.get("lanes")
+stages.load_requested(sys.argv, main_experiment, lanes)
 device = config.get("device", "cpu")
+lanes_option = f"--lanes {lanes}" if lanes else ""
+precision = config.get("precision", "float32")
 
 
 wildcard_constraints:
@@ -69,9 +72,10 @@ rule cohort:
             experiment(wildcards.experiment).cohort(wildcards.cohort),
         ),
         device=device,
+        options=f"--precision {precision} {lanes_option}",
     shell:
         "python -m vaebench cohort experiments/{wildcards.experiment}.yaml"
-        " --cohort {wildcards.cohort} --device {params.device} > {log} 2>&1"
+        " --cohort {wildcards.cohort} --device {params.device} {params.options} > {log} 2>&1"
 
 
 rule aggregate:
@@ -96,8 +100,10 @@ rule aggregate:
         "environment.yml"
     params:
         key=lambda wildcards: keys.tables_key(experiment(wildcards.experiment)),
+        options=lanes_option,
     shell:
-        "python -m vaebench aggregate experiments/{wildcards.experiment}.yaml > {log} 2>&1"
+        "python -m vaebench aggregate experiments/{wildcards.experiment}.yaml"
+        " {params.options} > {log} 2>&1"
 
 
 rule draw:

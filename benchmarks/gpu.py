@@ -1,6 +1,6 @@
 """Lane-steps a second on a GPU, against a plain loop with one model, and against what the device can do at most.
 
-python -m benchmarks.gpu [--tf32] [--lanes 1 8 64 256 512] [--device cuda]
+python -m benchmarks.gpu [--precision tf32] [--lanes 1 8 64 256 512] [--device cuda]
 
 Needs torch, numpy and pandas alone. Each number of lanes is trained by the code that trains a cohort, on drawn images of
 MNIST's shape. Printed with it: whether a lane alone gives the same bits as among the others, and the peak of the device's
@@ -20,7 +20,7 @@ import torch
 
 from benchmarks.measure import publish
 from benchmarks.plain_vae import PlainVAE
-from vaebench.device import is_cuda, prepare
+from vaebench.device import describe, is_cuda, prepare
 from vaebench.images import Images
 from vaebench.lanes import Epoch, Lanes
 from vaebench.likelihoods import Bernoulli
@@ -53,16 +53,16 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--lanes", type=int, nargs="+", default=[1, 8, 64, 256, 512])
     parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--tf32", action="store_true")
+    parser.add_argument("--precision", choices=("float32", "tf32"), default="float32")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    description = prepare(options.device, options.tf32)
+    prepare(options.device, options.precision)
     levels = torch.randint(0, 256, (options.steps * BATCH_SIZE, N_PIXELS), dtype=torch.uint8).to(options.device)
     plain = plain_steps_a_second(levels, options.steps)
     rows = [{"program": "plain loop", "lanes": 1, "lane-steps a second": plain, "of the plain loop": 1.0}]
     rows += [cohort_row(levels, n_lanes, options.steps, plain) for n_lanes in options.lanes]
     title = f"Training {MODEL}, batches of {BATCH_SIZE}, {options.steps} steps an epoch"
-    publish(pd.DataFrame(rows), "gpu", title, device=description, **ceilings(options.device))
+    publish(pd.DataFrame(rows), "gpu", title, device=describe(options.device), **ceilings(options.device))
 
 
 def cohort_row(levels: torch.Tensor, n_lanes: int, n_steps: int, plain: float) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from vaebench.device import Replay, prepare
+from vaebench.device import Replay, describe, prepare
 from vaebench.errors import UserError
 
 
@@ -75,17 +75,27 @@ def test_new_content_comes_to_the_old_place_on_a_cuda_device_only(stand_in):
 
 
 def test_a_machine_without_the_device_says_so(monkeypatch):
-    assert prepare("cpu") == "CPU"
+    prepare("cpu")
+    assert describe("cpu") == "CPU"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match=r"device cuda:0: torch finds no CUDA device on this machine; leave the device out"):
         prepare("cuda:0")
 
 
-@pytest.mark.parametrize(("tf32", "words"), [(False, "TF32 off"), (True, "TF32 on")])
-def test_tf32_is_a_stated_choice(monkeypatch, tf32, words):
+@pytest.mark.parametrize("device", ["gpu", "mps", "cuda:x", ""])
+def test_only_cpu_and_cuda_are_devices(device):
+    with pytest.raises(UserError, match=r"is none; allowed: cpu, cuda, cuda:0"):
+        prepare(device)
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32"])
+def test_precision_is_a_stated_choice(monkeypatch, precision):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "A device")
-    chosen = []
-    monkeypatch.setattr(torch, "set_float32_matmul_precision", chosen.append)
-    assert prepare("cuda", tf32) == f"A device, {words}"
-    assert chosen == ["high" if tf32 else "highest"]
+    before = torch.get_float32_matmul_precision()
+    try:
+        prepare("cuda", precision)
+        assert torch.get_float32_matmul_precision() == ("high" if precision == "tf32" else "highest")
+        assert describe("cuda") == f"A device, {precision}"
+    finally:
+        torch.set_float32_matmul_precision(before)

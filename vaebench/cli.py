@@ -18,6 +18,8 @@ from vaebench.errors import UserError
 from vaebench.specification import load, parse_dataset
 from vaebench.store import Results
 
+PRECISIONS = ("float32", "tf32")
+
 
 class Step(NamedTuple):
     """A step of the workflow that is ready to begin: its work by stage, and the file that is to say what it cost."""
@@ -64,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument(
             "experiment", type=Path, metavar="FILE", help="an experiment file, such as experiments/digits.yaml"
         )
+        added.add_argument("--lanes", type=int, metavar="N", help="runs in a cohort at most; default: what the file says")
         _add_results(added)
         return added
 
@@ -78,7 +81,10 @@ def _parser() -> argparse.ArgumentParser:
     prepare.set_defaults(step=_prepare)
     cohort = verb("cohort", _cohort, "train and score what is missing of one cohort, from its checkpoint if any")
     cohort.add_argument("--cohort", required=True, metavar="NAME", help="one of those that `check` lists")
-    cohort.add_argument("--device", default="cpu", help="default: cpu")
+    cohort.add_argument("--device", default="cpu", help="as torch names it, such as cuda; default: cpu")
+    cohort.add_argument(
+        "--precision", choices=PRECISIONS, default="float32", help="of matrix products on a GPU; default: float32"
+    )
     cohort.add_argument(
         "--checkpoint-seconds", type=float, default=60, metavar="S", help="between checkpoints; default: 60"
     )
@@ -99,7 +105,7 @@ def _step(stage: str, module: str, function: str) -> Callable[[argparse.Namespac
     """A step that needs the experiment and the results, its module imported when it is asked for."""
 
     def ready(options: argparse.Namespace) -> Step:
-        experiment = load(options.experiment)
+        experiment = load(options.experiment, options.lanes)
         work = getattr(import_module(f"vaebench.{module}"), function)
         note = options.results.experiment(experiment.name).cost(options.verb)
         return Step({stage: partial(work, experiment, options.results)}, note)
@@ -108,7 +114,7 @@ def _step(stage: str, module: str, function: str) -> Callable[[argparse.Namespac
 
 
 def _check(options: argparse.Namespace) -> None:
-    experiment = load(options.experiment)
+    experiment = load(options.experiment, options.lanes)
     print(f"{experiment.name}: {len(experiment.runs)} runs in {len(experiment.cohorts)} cohorts")
     for cohort in experiment.cohorts:
         print(f"  {cohort.name}: {len(cohort.runs)} runs, {cohort.runs[0].epochs} epochs")
@@ -122,11 +128,13 @@ def _prepare(options: argparse.Namespace) -> Step:
 
 
 def _cohort(options: argparse.Namespace) -> Step:
-    experiment = load(options.experiment)
+    experiment = load(options.experiment, options.lanes)
     cohort = experiment.cohort(options.cohort)
     use_one_thread()
     from vaebench import jobs
+    from vaebench.device import prepare
 
+    prepare(options.device, options.precision)
     what = experiment, cohort, options.results, options.device
     stages = {
         "training": partial(jobs.train_cohort, *what, options.checkpoint_seconds),

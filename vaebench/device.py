@@ -1,7 +1,8 @@
-"""What a CUDA device does otherwise: a step is recorded once and replayed, and matrix products can be rounded to TF32."""
+"""What a CUDA device does otherwise: a step is recorded once and replayed, and matrix products can be less precise."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -17,17 +18,26 @@ def is_cuda(device: str) -> bool:
     return torch.device(device).type == "cuda"
 
 
-def prepare(device: str, tf32: bool = False) -> str:
-    """Make a device ready and describe it. TF32 rounds the factors of matrix products to 10 bits; float32 has 23.
+def prepare(device: str, precision: str = "float32") -> None:
+    """Make a device ready. precision: of a GPU's matrix products; "tf32" rounds their factors to 10 bits, "float32" has 23.
 
     Raises UserError where there is no such device.
     """
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise UserError(f"device {device!r} is none; allowed: cpu, cuda, cuda:0, cuda:1, …")
     if not is_cuda(device):
-        return "CPU"
+        return
     if not torch.cuda.is_available():
         raise UserError(f"device {device}: torch finds no CUDA device on this machine; leave the device out to use the CPU")
-    torch.set_float32_matmul_precision("high" if tf32 else "highest")
-    return f"{torch.cuda.get_device_name(device)}, TF32 {'on' if tf32 else 'off'}"
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+
+
+def describe(device: str) -> str:
+    """In words, for the record of what a run was made with."""
+    if not is_cuda(device):
+        return "CPU"
+    precision = "float32" if torch.get_float32_matmul_precision() == "highest" else "tf32"
+    return f"{torch.cuda.get_device_name(device)}, {precision}"
 
 
 class Replay:

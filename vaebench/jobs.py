@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from vaebench import environment
+from vaebench.device import describe
 from vaebench.errors import UserError
 from vaebench.evaluation import Evaluated, evaluate
 from vaebench.images import Images, blocks, load_images
@@ -36,7 +37,7 @@ def train_cohort(
     missing = [run for run in cohort.runs if not made_by(folder.run(run.run_id).record, training_key(run))]
     print(f"{cohort.name}: {len(missing)} of {len(cohort.runs)} runs to train", flush=True)
     if missing:
-        made_with = environment.describe()
+        made_with = environment.describe() | {"device": describe(device)}
         images = _images(missing[0], results)
         for start, end in blocks(len(missing), lanes_that_fit(missing[0], device) or len(missing)):
             part = missing[start:end]

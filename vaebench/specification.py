@@ -276,15 +276,19 @@ class Experiment(BaseModel):
         return {cohort.name: cohort for cohort in self.cohorts}
 
 
-def load(path: Path) -> Experiment:
-    """Read, validate and expand an experiment file. Raises UserError with a line for each mistake."""
+def load(path: Path, lanes: int | None = None) -> Experiment:
+    """Read, validate and expand an experiment file. Raises UserError with a line for each mistake.
+
+    lanes: in place of what the file says; on a GPU a cohort may be larger.
+    """
     if not is_name(path.stem) or path.stem in RESERVED_NAMES:
         raise UserError(
             f"{path}: {path.stem!r} cannot name an experiment: small letters, digits, '-' and '.', none of {RESERVED_NAMES}"
         )
     files = experiment_file.read(path)
     try:
-        experiment = _parse(Experiment, experiment_file.merged(files))
+        content = experiment_file.merged(files)
+        experiment = _parse(Experiment, content if lanes is None else content | {"lanes": lanes})
     except ValidationError as error:
         raise UserError(experiment_file.describe(error, _allowed_at, partial(experiment_file.place, files))) from error
     experiment._name = path.stem

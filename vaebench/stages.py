@@ -21,10 +21,16 @@ from vaebench.store import RESERVED_NAMES, Results
 from vaebench.timing import peak_megabytes
 
 _experiments: dict[str, Experiment] = {}
+_settings: dict[str, int] = {}
 
 
-def load_requested(arguments: Iterable[str], main_experiment: str) -> None:
-    """Read the experiments that a call asks for at once, so that a mistake ends it in one line, with nothing planned."""
+def load_requested(arguments: Iterable[str], main_experiment: str, lanes: int | None = None) -> None:
+    """Read the experiments that a call asks for at once, so that a mistake ends it in one line, with nothing planned.
+
+    lanes: of a cohort, in place of what the files say.
+    """
+    if lanes is not None:
+        _settings["lanes"] = lanes
     requested = {Path(target).parts[1] for target in arguments if re.match(r"results/.", target)}
     for name in sorted(requested - set(RESERVED_NAMES)) or [main_experiment]:
         try:
@@ -36,7 +42,7 @@ def load_requested(arguments: Iterable[str], main_experiment: str) -> None:
 def experiment(name: str) -> Experiment:
     """experiments/NAME.yaml, read once."""
     if name not in _experiments:
-        _experiments[name] = specification.load(Path("experiments") / f"{name}.yaml")
+        _experiments[name] = specification.load(Path("experiments") / f"{name}.yaml", **_settings)
     return _experiments[name]
 
 
