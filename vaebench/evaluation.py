@@ -225,9 +225,7 @@ def _scores(
 ) -> Scores:
     """One run's scores from what is known image by image, and from all its posteriors together."""
     z, log_variance = fields.pop("z").astype(float), fields.pop("log_variance")
-    log_ratio, correlation = _information(
-        *(torch.from_numpy(values).to(device) for values in (z, fields["mean"], log_variance))
-    )
+    log_ratio, correlation = _information(z, fields["mean"], log_variance, device)
     overall = {name: float(fields.pop(name).mean()) for name in ("decoder_variance", "share_at_bound") if name in fields}
     return Scores(
         **fields,
@@ -243,8 +241,11 @@ def _scores(
     )
 
 
-def _information(z: Tensor, mean: Tensor, log_variance: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """log q(z|x) / q(z) [N] and log q(z) / Π_i q(z_i) [M], at one z ~ q(z|x) an image; all arguments [N, Z]."""
+def _information(
+    z: np.ndarray, mean: np.ndarray, log_variance: np.ndarray, device: str = "cpu"
+) -> tuple[np.ndarray, np.ndarray]:
+    """log q(z|x) / q(z) [N] and log q(z) / Π_i q(z_i) [M], at one z ~ q(z|x) an image; all arrays [N, Z]."""
+    z, mean, log_variance = (torch.from_numpy(values).to(device) for values in (z, mean, log_variance))
     log_q = aggregate_posterior.log_density(z, mean, log_variance)
     standardised = (z - mean).square() * (-log_variance).exp()
     log_conditional = -0.5 * (standardised + log_variance + math.log(2 * math.pi)).sum(-1)

@@ -28,7 +28,7 @@ def half_step(n_levels: int) -> float:
 
 def bernoulli_log_mass(logits: Tensor, x: Tensor) -> Tensor:
     """Σ x log σ(η) + (1 - x) log(1 - σ(η)) over pixels, logits η and x in [0, 1]: both [..., D] -> [...], in nats."""
-    return _BernoulliLogMass.apply(logits, x)
+    return _BernoulliLogMass.apply(*torch.broadcast_tensors(logits, x))
 
 
 class _BernoulliLogMass(torch.autograd.Function):

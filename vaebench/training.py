@@ -125,11 +125,11 @@ class Training:
         self.epoch += 1
 
     def _drop_diverged(self) -> None:
+        self.stacks = [lanes for lanes in self.stacks if not self.diverged.keys() >= set(lanes.indices)]
         for lanes in self.stacks:
             kept = [lane for lane, index in enumerate(lanes.indices) if index not in self.diverged]
             if len(kept) < len(lanes):
                 lanes.keep(kept)
-        self.stacks = [lanes for lanes in self.stacks if len(lanes)]
 
     def _run_epoch(self, lanes: Lanes, epoch: Epoch) -> list[tuple[int, bool, list[float]]]:
         """Of each lane its run, whether it is finite, and the row of history but for the seconds."""
