@@ -21,14 +21,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from vaebench import environment, specification
-from vaebench.store import Results, replacing
+from vaebench import specification
 
 if TYPE_CHECKING:
     import pandas as pd
 
 REPOSITORY = Path(__file__).parents[1]
-TABLE = Results(REPOSITORY / "results").root / "benchmarks/growth.csv"
 # Every variant has ten seeds at each point of a grid of up to ten latent sizes and ten learning rates.
 LIKELIHOODS = {"bce": "bernoulli", "mse": {"kind": "gaussian", "sigma": 0.5}}
 SCHEDULES = {
@@ -57,15 +55,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=n_runs, nargs="+", default=[100, 1000, 10_000], metavar="N")
     sizes = parser.parse_args().runs
-    print(", ".join(f"{name} {value}" for name, value in environment.describe().items()), flush=True)
     costs = {}
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:
             costs[size] = costs_of(size, Path(folder))
-    table = as_table(costs)
-    print(table.to_string(float_format="{:.1f}".format))
-    with replacing(TABLE) as temporary:
-        table.to_csv(temporary, float_format="%.2f")
+    from benchmarks.measure import publish
+
+    publish(as_table(costs).reset_index(), "growth", "Steps of an experiment of so many runs that nobody trained")
 
 
 def n_runs(text: str) -> int:
