@@ -151,6 +151,14 @@ def test_cohorts_are_split_evenly_into_at_most_so_many_lanes(make_experiment):
     assert len({cohort.name for cohort in experiment.cohorts}) == 3
 
 
+def test_lanes_of_the_call_stand_for_those_of_the_file(write_experiment):
+    path = write_experiment(seeds=7, lanes=3, variants={"a": {}}, baseline="a")
+    assert [len(cohort.runs) for cohort in specification.load(path, lanes=7).cohorts] == [7]
+    assert len(specification.load(path).cohorts) == 3
+    with pytest.raises(UserError, match=r"lanes: must be greater than 0, not -1"):
+        specification.load(path, lanes=-1)
+
+
 def test_cohorts_are_filled_seed_by_seed(make_experiment):
     variants = {"a": {}, "b": {"kl": {"schedule": "constant", "weight": 4}}}
     cohorts = make_experiment(seeds=3, lanes=4, variants=variants, baseline="a").cohorts

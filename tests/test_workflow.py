@@ -15,6 +15,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from vaebench import specification
 from vaebench.datasets import SyntheticGaussian
 
 REPOSITORY = Path(__file__).parents[1]
@@ -291,17 +292,42 @@ def test_a_mistake_in_the_file_ends_the_call_in_one_line_and_nothing_has_started
 
 
 def test_the_command_line_says_in_one_line_what_is_wrong(finished):
+    tiny = specification.load(finished / "experiments/tiny.yaml")
     for arguments, words in (
         (["check", "experiments/none.yaml"], "experiments/none.yaml: no such file"),
         (["prepare", "digit"], "dataset: 'digit' is not known; did you mean 'digits'?"),
         (["cohort", "experiments/tiny.yaml", "--cohort", "x"], "no cohort 'x'"),
         (["cohort", "experiments/tiny.yaml", "--cohort", "x", "--results", "elsewhere"], "no cohort 'x'"),
+        (
+            ["cohort", "experiments/tiny.yaml", "--cohort", tiny.cohorts[0].name, "--device", "gpu"],
+            "device 'gpu' is none; allowed: cpu, cuda",
+        ),
+        (["check", "experiments/tiny.yaml", "--lanes", "0"], "lanes: must be greater than 0, not 0"),
     ):
         done = call(finished, "vaebench", *arguments, check=False)
         assert done.returncode == 1
         assert words in done.stderr
         assert len(done.stderr.splitlines()) == 1
     assert call(finished, "vaebench", "trane", check=False).returncode == 2
+
+
+def test_a_profile_sets_device_precision_and_lanes(copied):
+    write(copied, seeds=3)
+    said = snakemake(copied, "--profile", "profiles/gpu", "--dry-run", "-p").stdout
+    commands = re.findall(r"-m vaebench cohort .*", said)
+    # Two variants with three seeds each: one cohort in place of three.
+    assert len(commands) == 1
+    assert "--device cuda --precision float32 --lanes 512" in commands[0]
+    assert len(re.findall(r"-m vaebench aggregate .* --lanes 512", said)) == 1
+
+
+def test_other_lanes_train_nothing_again(copied):
+    weights = {path: path.stat().st_mtime_ns for path in copied.glob("results/tiny/runs/*/weights.safetensors")}
+    runs = (copied / "results/tiny/runs.csv").read_bytes()
+    call(copied, "snakemake", "results/tiny/runs.csv", "--cores", "2", "--config", "experiment=tiny", "lanes=4")
+    assert len(weights) == 4
+    assert {path: path.stat().st_mtime_ns for path in weights} == weights
+    assert (copied / "results/tiny/runs.csv").read_bytes() == runs
 
 
 def test_a_missing_library_is_named(finished):
