@@ -78,13 +78,18 @@ class Pythae:
     def __init__(self, images: np.ndarray, width: int, latent_size: int, folder: Path):
         np.save(folder / "images.npy", images)
         command = [PYTHAE / "bin/python", Path(__file__).with_name("pythae_peer.py"), folder, str(width), str(latent_size)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._log = folder / "pythae.log"
+        with self._log.open("w", encoding="utf-8") as log:
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
 
     def __call__(self) -> float:
-        """Seconds of an epoch, as pythae's process took them."""
+        """Seconds of an epoch, as pythae's process took them. Raises RuntimeError with what it said if it has ended."""
         self._process.stdin.write("epoch\n")
         self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"pythae: {self._log.read_text(encoding='utf-8')}")
+        return json.loads(answer)
 
     def close(self) -> None:
         self._process.communicate()

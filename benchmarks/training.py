@@ -11,9 +11,10 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
+from contextlib import ExitStack, closing
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,9 @@ from vaebench.images import Images
 from vaebench.networks import Mlp
 from vaebench.specification import Run
 from vaebench.training import Training
+
+# A program and its lanes.
+Contender = tuple[str, int]
 
 LANES = (1, 5, 20, 100)
 PEER_STEPS = 32
@@ -102,37 +106,54 @@ def steps_of(n_lanes: int) -> int:
     return max(8, 64 // n_lanes)
 
 
+def programs_of(model: Model, images: np.ndarray) -> dict[Contender, tuple[Program, int]]:
+    """vaebench and the floor with every number of lanes, and the peers that train in this process; with their lane-steps."""
+    n_pixels, n_steps_an_epoch = images[0].size, len(images) // BATCH_SIZE
+    programs = {}
+    for n_lanes in LANES:
+        n_steps = min(steps_of(n_lanes), n_steps_an_epoch)
+        programs["vaebench", n_lanes] = training_program(model, images, n_lanes, n_steps), n_lanes * n_steps
+        programs["floor", n_lanes] = floor_program(model, n_pixels, n_lanes, n_steps), n_lanes * n_steps
+    few = images_of_peers(images)
+    n_steps = len(few) // BATCH_SIZE
+    programs["usual loop", 1] = usual_loop(few, model.width, model.latent_size), n_steps
+    programs["in-memory loop", 1] = in_memory_loop(few, model.width, model.latent_size), n_steps
+    return programs
+
+
+def images_of_peers(images: np.ndarray) -> np.ndarray:
+    return images[: min(PEER_STEPS, len(images) // BATCH_SIZE) * BATCH_SIZE]
+
+
 def measure(name: str, model: Model, folder: Path, repeats: int) -> pd.DataFrame:
     """A row for every program of one model."""
     images, source = load_images(model.dataset)
-    n_steps_an_epoch = len(images) // BATCH_SIZE
-    peer_images = images[: min(PEER_STEPS, n_steps_an_epoch) * BATCH_SIZE]
-    n_peer_steps = len(peer_images) // BATCH_SIZE
-    lane_steps, programs = {}, {}
-    for n_lanes in LANES:
-        n_steps = min(steps_of(n_lanes), n_steps_an_epoch)
-        programs["vaebench", n_lanes] = training_program(model, images, n_lanes, n_steps)
-        programs["floor", n_lanes] = floor_program(model, images[0].size, n_lanes, n_steps)
-        lane_steps["vaebench", n_lanes] = lane_steps["floor", n_lanes] = n_lanes * n_steps
-    shape = model.width, model.latent_size
-    programs["usual loop", 1] = usual_loop(peer_images, *shape)
-    programs["in-memory loop", 1] = in_memory_loop(peer_images, *shape)
-    if (PYTHAE / "ready").exists():
-        programs["pythae", 1] = Pythae(peer_images, *shape, folder)
-    lane_steps |= {key: n_peer_steps for key in programs if key not in lane_steps}
-    taken = {
-        key: [seconds / lane_steps[key] for seconds in rounds] for key, rounds in interleaved(programs, repeats).items()
+    programs = programs_of(model, images)
+    with ExitStack() as opened:
+        if (PYTHAE / "ready").exists():
+            few = images_of_peers(images)
+            pythae = opened.enter_context(closing(Pythae(few, model.width, model.latent_size, folder)))
+            programs["pythae", 1] = pythae, len(few) // BATCH_SIZE
+        rounds = interleaved({contender: program for contender, (program, _) in programs.items()}, repeats)
+    taken = {contender: [each / programs[contender][1] for each in seconds] for contender, seconds in rounds.items()}
+    return pd.DataFrame(
+        {"model": name, "data": source} | row_of(contender, taken, len(images) // BATCH_SIZE) for contender in taken
+    )
+
+
+def row_of(contender: Contender, taken: dict[Contender, list[float]], n_steps_an_epoch: int) -> dict[str, Any]:
+    """taken: seconds a lane-step in every round."""
+    (program, n_lanes), seconds = contender, taken[contender]
+    row = {
+        "program": program,
+        "lanes": n_lanes,
+        "ms a lane-step": 1000 * statistics.median(seconds),
+        "s a lane-epoch": statistics.median(seconds) * n_steps_an_epoch,
+        "of the floor": ratio(seconds, taken["floor", n_lanes]),
     }
-    rows = []
-    for (program, n_lanes), seconds in taken.items():
-        row = {"model": name, "data": source, "program": program, "lanes": n_lanes}
-        row["ms a lane-step"] = 1000 * statistics.median(seconds)
-        row["s a lane-epoch"] = statistics.median(seconds) * n_steps_an_epoch
-        row["of the floor"] = ratio(seconds, taken["floor", n_lanes])
-        for peer in ("usual loop", "in-memory loop", "pythae"):
-            row[f"{peer} takes"] = ratio(taken[peer, 1], seconds) if (peer, 1) in taken else None
-        rows.append(row)
-    return pd.DataFrame(rows)
+    for peer in ("usual loop", "in-memory loop", "pythae"):
+        row[f"{peer} takes"] = ratio(taken[peer, 1], seconds) if (peer, 1) in taken else None
+    return row
 
 
 def main() -> None:
