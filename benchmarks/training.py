@@ -107,7 +107,7 @@ def steps_of(n_lanes: int) -> int:
 
 
 def programs_of(model: Model, images: np.ndarray) -> dict[Contender, tuple[Program, int]]:
-    """vaebench and the floor with every number of lanes, and the peers that train in this process; with their lane-steps."""
+    """vaebench and the floor with every number of lanes, and the peers of this process; each with its lane-steps."""
     n_pixels, n_steps_an_epoch = images[0].size, len(images) // BATCH_SIZE
     programs = {}
     for n_lanes in LANES:
