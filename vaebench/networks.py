@@ -22,7 +22,8 @@ NETWORKS = Registry("network")
 class Network:
     """Builds an encoder and a decoder of matching size; their starting weights come from torch's global generator."""
 
-    # Whether stacked lanes compute the same bits as a single one. Where not, a cohort runs its lanes one by one.
+    # Whether its modules take parameters with a leading axis of lanes, as `vaebench.layers` do, and give each lane the bits
+    # that it has alone. Where not, every run is a stack of its own.
     stackable: ClassVar[bool]
 
     def encoder(self, n_pixels: int, latent_size: int) -> nn.Module:
