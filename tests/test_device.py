@@ -17,7 +17,7 @@ class StandIn:
         self.recording = None
         self.graphs = []
 
-    def CUDAGraph(self):  # noqa: N802
+    def CUDAGraph(self):  # noqa: N802 (torch's own name)
         graph = SimpleNamespace(calls=[])
         graph.replay = lambda: [call() for call in graph.calls]
         self.graphs.append(graph)
@@ -33,7 +33,7 @@ class StandIn:
     def stream(self, stream):
         yield
 
-    def Stream(self, device):  # noqa: N802
+    def Stream(self, device):  # noqa: N802 (torch's own name)
         return SimpleNamespace(wait_stream=lambda other: None)
 
     def current_stream(self):

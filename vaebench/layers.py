@@ -16,10 +16,10 @@ NARROW = 16
 
 
 class Perceptron(nn.Sequential):
-    """Fully connected layers with ReLU between them: [..., B, widths[0]] -> [..., B, widths[-1]].
+    """Fully connected layers with ReLU between them: [B, widths[0]] -> [B, widths[-1]].
 
     Parameters are matrices [O, I] and vectors [O], or [L, O, I] and [L, O] for L lanes; then x is [L, B, I], or [B, I] that
-    all lanes share.
+    all lanes share, and the result [L, B, O].
     """
 
     def __init__(self, *widths: int):

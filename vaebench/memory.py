@@ -47,15 +47,15 @@ def bytes_a_lane(run: Run, n_images: int) -> int:
 def numbers_kept(stack: Stack, run: Run) -> int:
     """Numbers that one lane's training terms keep for the gradient, by image."""
     n_images = 2
-    kept: dict[int, int] = {}
+    # By where they lie: what is kept twice takes its place once.
+    kept: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor.numel()
+        kept[tensor.untyped_storage().data_ptr()] = tensor
         return tensor
 
     x, noise = torch.rand(1, n_images, run.dataset.n_pixels), torch.zeros(1, n_images, run.latent_size)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        terms = stack.map(VAE.training_terms, {"x": x, "noise": noise})
+        stack.map(VAE.training_terms, {"x": x, "noise": noise})
     parameters = {parameter.untyped_storage().data_ptr() for parameter in stack.parameters.values()}
-    del terms
-    return sum(n for place, n in kept.items() if place not in parameters) // n_images
+    return sum(tensor.numel() for place, tensor in kept.items() if place not in parameters) // n_images

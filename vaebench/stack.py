@@ -48,7 +48,8 @@ class Stack:
         self._model = copy.deepcopy(models[0])
         self._shapes = {name: parameter.shape for name, parameter in self._model.named_parameters()}
         states = [dict(model.named_parameters()) for model in models]
-        self._place({name: torch.stack([_padded_row(state[name].detach()) for state in states]) for name in self._shapes})
+        rows = {name: torch.stack([state[name].detach().flatten() for state in states]) for name in self._shapes}
+        self._place({name: _padded(parameter) for name, parameter in rows.items()})
 
     def _place(self, buffers: dict[str, Tensor]) -> None:
         self.buffers = buffers
@@ -91,14 +92,10 @@ class Stack:
     def gradients(self, loss: Tensor) -> list[Tensor]:
         """d loss / d buffers, [L, padded size] each, where loss is a sum over lanes."""
         gradients = torch.autograd.grad(loss, list(self.parameters.values()))
-        return [_padded_rows(gradient.reshape(len(self), -1)) for gradient in gradients]
+        return [_padded(gradient.reshape(len(self), -1)) for gradient in gradients]
 
 
-def _padded_row(parameter: Tensor) -> Tensor:
-    return _padded_rows(parameter.reshape(1, -1))[0]
-
-
-def _padded_rows(rows: Tensor) -> Tensor:
+def _padded(rows: Tensor) -> Tensor:
     """[L, P] -> [L, P padded to ALIGNMENT]: the same tensor where nothing is to be added."""
     padding = -rows.shape[1] % ALIGNMENT
     return nn.functional.pad(rows, (0, padding)) if padding else rows
