@@ -1,6 +1,7 @@
-"""Fixtures: a small experiment on the real digits, and results in a temporary folder."""
+"""Fixtures: a small experiment on the real digits, results in a temporary folder, and a browser."""
 
 import os
+import shutil
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -56,3 +57,18 @@ def make_experiment(write_experiment):
         return specification.load(write_experiment(name, **changes))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium, to see pages as people do. Tests that ask for it are skipped where it is not installed."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("Chromium is not installed; apt-get install chromium")
+    # Its sandbox refuses to run as root, as in a container.
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, chromium_sandbox=os.geteuid() != 0)
+        yield browser
+        browser.close()
