@@ -1,12 +1,14 @@
 """Numbers and tables as text."""
 
 import math
+import shutil
+import subprocess
 
 import pandas as pd
 import pytest
 
 from vaebench.metrics import METRICS
-from vaebench.presentation import format_column, format_interval, heading, latex, markdown
+from vaebench.presentation import MEANING, Number, heading, latex, markdown, numbers
 
 
 @pytest.mark.parametrize(
@@ -26,20 +28,14 @@ from vaebench.presentation import format_column, format_interval, heading, latex
     ],
 )
 def test_a_column_has_the_decimals_that_its_intervals_and_values_need(columns, texts):
-    assert format_column(*map(pd.Series, columns)) == texts
+    assert list(map(str, numbers(*map(pd.Series, columns)))) == texts
 
 
-@pytest.mark.parametrize(
-    ("values", "text"),
-    [
-        ((-24.214, -24.304, -24.124), "−24.21 [−24.30, −24.12]"),
-        ((0.001, -0.001, 0.003), "0.00 [0.00, 0.00]"),
-        ((3.0, float("nan"), float("nan")), "3.00"),
-        ((float("nan"),) * 3, "–"),
-    ],
-)
-def test_intervals_as_text(values, text):
-    assert format_interval(*values) == text
+def test_a_number_has_half_of_its_interval_with_the_same_decimals():
+    [number] = numbers(*map(pd.Series, ([-24.21], [-24.3], [-24.12])))
+    assert number == Number(-24.21, "−24.21", "[−24.30, −24.12]", "0.09")
+    [alone] = numbers(*map(pd.Series, ([0.001], [math.nan], [math.nan])))
+    assert (alone.interval, alone.half_width) == ("", "")
 
 
 def test_headings_say_unit_direction_and_samples(make_experiment):
@@ -49,30 +45,58 @@ def test_headings_say_unit_direction_and_samples(make_experiment):
     assert heading(METRICS["rate"], experiment) == "rate [nats]"
 
 
-def test_markdown_has_a_heading_for_each_family():
-    shown = {"evidence": pd.DataFrame({"variant": ["a"]}), "collapse": pd.DataFrame({"variant": ["b"]})}
-    assert markdown(shown) == (
-        "## Evidence\n\n| variant |\n| --- |\n| a |\n\n## Posterior collapse\n\n| variant |\n| --- |\n| b |\n"
-    )
+SHOWN = pd.DataFrame(
+    {
+        "variant": ["a_b & c", "d"],
+        "seeds": ["3", "3"],
+        "ELBO [nats] ↑": [Number(-1, "−1.00", "[−2.00, 0.00]", "1.00"), Number(0.5, "0.50", "[0.10, 0.90]", "0.40", True)],
+        "SSIM ↑": [Number(math.nan, "–"), Number(0.25, "0.25")],
+    }
+)
+
+
+def test_markdown_has_a_heading_for_each_family_and_the_best_in_bold():
+    table = "| variant | seeds | ELBO [nats] ↑ | SSIM ↑ |\n| --- | --- | --- | --- |\n"
+    table += "| a_b & c | 3 | −1.00 [−2.00, 0.00] | – |\n| d | 3 | **0.50 [0.10, 0.90]** | 0.25 |\n"
+    expected = f"{MEANING}\n\n## Evidence\n\n{table}\n## Posterior collapse\n\n{table}"
+    assert markdown({"evidence": SHOWN, "collapse": SHOWN}) == expected
 
 
 def test_latex_is_a_booktabs_table_for_each_family_with_special_characters_escaped(make_experiment):
-    shown = pd.DataFrame({"variant": ["a_b & c"], "ELBO [nats] ↑": ["−1.00 [−2.00, 0.00]"], "SSIM": ["–"]})
-    text = latex(make_experiment(), {"evidence": shown, "levels": shown})
+    text = latex(make_experiment(), {"evidence": SHOWN, "levels": SHOWN})
     for command in (
         r"\toprule",
         r"\midrule",
         r"\bottomrule",
-        r"a\_b \& c",
-        r"ELBO [nats] $\uparrow$",
-        r"$-$1.00 [$-$2.00, 0.00] & -- \\",
+        r"a\_b \& c & $-1.00 \pm 1.00$ & -- \\",
+        r"d & $\mathbf{0.50 \pm 0.40}$ & $0.25$ \\",
+        "variant & ELBO & SSIM \\\\\n & [nats] $\\uparrow$ & $\\uparrow$ \\\\",
     ):
-        assert text.count(command) == 2
-    assert [line for line in text.splitlines() if line.startswith("% ")][1:] == ["% Evidence", "% Bits per dimension"]
+        assert text.count(command) == 2, command
+    assert r"\label{tab:tiny-evidence}" in text
+    assert r"\caption{Bits per dimension on digits, seeds 3. Mean over seeds" in text
+    assert text.count("seeds") == 2 * 2, "what all rows share stands in the caption alone"
     assert text.isascii()
 
 
 def test_latex_knows_every_sign_of_every_heading(make_experiment):
     experiment = make_experiment()
-    headings = pd.DataFrame({heading(metric, experiment): ["–"] for metric in METRICS.values()})
+    numbers = {heading(metric, experiment): [Number(math.nan, "–")] for metric in METRICS.values()}
+    headings = pd.DataFrame({"variant": ["bce"], **numbers})
     assert latex(experiment, {"levels": headings}).isascii()
+
+
+@pytest.mark.skipif(
+    not shutil.which("pdflatex"), reason="pdflatex is not installed; apt-get install texlive-latex-recommended"
+)
+def test_pdflatex_compiles_the_tables(make_experiment, tmp_path):
+    experiment = make_experiment()
+    columns = {heading(metric, experiment): SHOWN["ELBO [nats] ↑"] for metric in METRICS.values()}
+    shown = SHOWN[["variant", "seeds"]].assign(**columns)
+    tables = latex(experiment, {"evidence": SHOWN, "collapse": shown})
+    document = rf"\documentclass{{article}}\usepackage{{booktabs,graphicx}}\begin{{document}}{tables}\end{{document}}"
+    (tmp_path / "paper.tex").write_text(document, encoding="ascii")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / "paper.pdf").exists()

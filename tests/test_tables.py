@@ -293,7 +293,7 @@ def test_there_is_a_table_for_each_family_that_any_run_has(make):
     keys = ["variant", "latent size", "likelihood", "seeds"]
     reconstruction = shown["reconstruction"]
     assert list(reconstruction) == [*keys, "squared error [pixel values²] ↓", "PSNR [dB] ↑"]
-    assert reconstruction["PSNR [dB] ↑"].tolist() == ["–", "–", "3.00"]
+    assert reconstruction["PSNR [dB] ↑"].map(str).tolist() == ["–", "–", "3.00"]
     assert list(shown["collapse"])[:6] == [*keys, "collapse", "active units [dimensions]"]
     assert shown["collapse"].collapse.tolist() == ["partial (3 of 3 seeds)"] * 3
     n_metrics = sum(len(each.columns) - len(keys) for each in shown.values()) - 1

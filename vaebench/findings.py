@@ -16,12 +16,12 @@ from vaebench.latent_dimensions import COLLAPSE_DELTA, COLLAPSE_EPSILON
 from vaebench.linear_optimum import BOUNDARY
 from vaebench.metrics import METRICS, Metric
 from vaebench.presentation import decimals_for, format_counts, format_number
+from vaebench.ranking import SAME_MEASURE
 from vaebench.statistics import FEWEST_SEEDS
 from vaebench.tables import (
     GAP_TOLERANCE,
     KL_SHARE_TOLERANCE,
     KL_TOLERANCE,
-    SAME_MEASURE,
     Row,
     supported,
 )

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from vaebench.metrics import FAMILIES, METRICS, Metric
+from vaebench.ranking import ranks
 from vaebench.specification import Experiment
+from vaebench.statistics import CONFIDENCE
 
 # What is smaller is what is left of numbers that are equal.
 ROUNDING = 1e-9
+# What is said of every table of the summary.
+MEANING = (
+    f"Mean over seeds and its {100 * CONFIDENCE:g} % interval; bold is what is better than all that it can be compared "
+    "with, its interval apart from theirs; ↑ higher is better, ↓ lower is better."
+)
+LATEX_TABLE = r"""\begin{{table}}[tbp]
+\centering\small\setlength{{\tabcolsep}}{{4pt}}
+\caption{{{caption}}}
+\label{{tab:{label}}}
+\resizebox{{\ifdim\width>\linewidth\linewidth\else\width\fi}}{{!}}{{%
+{tabular}}}
+\end{{table}}
+"""
 # Signs that stand in tables and that pdflatex does not know.
 LATEX = {
     "−": "$-$",
@@ -32,54 +47,85 @@ def metrics_by_family(table: pd.DataFrame) -> dict[str, list[Metric]]:
     return {family: metrics for family, metrics in families.items() if metrics}
 
 
-def presented(experiment: Experiment, summary: pd.DataFrame, keys: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """The summary as people read it, a table for each family: "mean [low, high]", units and directions in the header.
+class Number(NamedTuple):
+    """A mean and its 95 % interval over seeds as texts with the same decimals, and whether it is set in bold.
 
-    keys: the columns that tell its rows apart.
+    text: a dash where there is no mean. interval: "[−24.30, −24.12]", and half_width, half of its width; empty where there
+    is none.
+    """
+
+    value: float
+    text: str
+    interval: str = ""
+    half_width: str = ""
+    bold: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.text} {self.interval}".rstrip()
+
+
+def presented(experiment: Experiment, summary: pd.DataFrame, keys: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """The summary as people read it, a table for each family: settings as text, metrics as `Number`, under their headings.
+
+    keys: the columns that tell its rows apart. In bold stands what is better than all that it can be compared with, as
+    `ranking.ranks` tells.
     """
     # The likelihood's label says its settings too.
     rows = summary[[*(key for key in keys if not key.startswith("likelihood")), "likelihood"]]
-    shown = rows.astype(object).where(rows.notna(), "–").rename(columns=lambda key: key.replace("_", " "))
+    shown = rows.astype(object).where(rows.notna(), "–").astype(str).rename(columns=lambda key: key.replace("_", " "))
     shown["seeds"] = [
         f"{row.n} (+{row.n_diverged} diverged)" if row.n_diverged else str(row.n) for row in summary.itertuples()
     ]
     tables = {}
     for family, metrics in metrics_by_family(summary).items():
         columns = {"collapse": summary.collapse.fillna("–")} if family == "collapse" else {}
-        for metric in metrics:
-            numbers = (summary[f"{metric.name}{end}"] for end in ("", "_low", "_high"))
-            columns[heading(metric, experiment)] = format_column(*numbers)
-        tables[family] = shown.assign(**columns)
+        tables[family] = shown.assign(
+            **columns, **{heading(metric, experiment): summary_column(summary, metric) for metric in metrics}
+        )
     return tables
+
+
+def summary_column(summary: pd.DataFrame, metric: Metric) -> list[Number]:
+    """A metric of every row of a summary."""
+    column = numbers(*(summary[f"{metric.name}{end}"] for end in ("", "_low", "_high")))
+    places = ranks(summary, metric)
+    return [number._replace(bold=bool(rank and rank.is_best)) for number, rank in zip(column, places, strict=True)]
 
 
 def heading(metric: Metric, experiment: Experiment) -> str:
     """A metric's column title, such as "NLL (K = 100) [nats] ↓"."""
-    samples = f"(K = {experiment.evaluation.n_samples})" if metric.name == "nll" else ""
+    return " ".join(heading_parts(metric, experiment)).strip()
+
+
+def heading_parts(metric: Metric, experiment: Experiment) -> tuple[str, str]:
+    """What it is, and its unit and direction: "NLL (K = 100)" and "[nats] ↓"."""
+    label = f"{metric.label} (K = {experiment.evaluation.n_samples})" if metric.name == "nll" else metric.label
     unit = f"[{metric.unit}]" if metric.unit else ""
-    return " ".join(part for part in (metric.label, samples, unit, metric.arrow) if part)
+    return label, f"{unit} {metric.arrow}".strip()
 
 
-def format_column(means: pd.Series, lows: pd.Series, highs: pd.Series) -> list[str]:
-    """Intervals as text, all with the decimals that show three digits of the largest mean and, up to the fourth decimal,
+def numbers(means: pd.Series, lows: pd.Series, highs: pd.Series) -> list[Number]:
+    """A column of a table, all with the decimals that show three digits of the largest mean and, up to the fourth decimal,
     resolve a sixth of the usual interval's width."""
     widths = highs - lows
     decimals = decimals_for(means.abs().max() / 100, (widths[widths > ROUNDING] / 6).clip(lower=1e-4).median())
-    return [format_interval(*numbers, decimals) for numbers in zip(means, lows, highs, strict=True)]
+    return [_number(*bounds, decimals) for bounds in zip(means, lows, highs, strict=True)]
+
+
+def _number(mean: float, low: float, high: float, decimals: int) -> Number:
+    if math.isnan(mean):
+        return Number(mean, "–")
+    text = format_number(mean, decimals)
+    if math.isnan(low):
+        return Number(mean, text)
+    interval = f"[{format_number(low, decimals)}, {format_number(high, decimals)}]"
+    return Number(mean, text, interval, format_number((high - low) / 2, decimals))
 
 
 def decimals_for(*sizes: float) -> int:
     """As many as it takes to show the first digit of each size, but two to six; NaN and what is rounding do not count."""
     shown = [size for size in sizes if size > ROUNDING]
     return min(max(2, math.ceil(-math.log10(min(shown)))), 6) if shown else 2
-
-
-def format_interval(mean: float, low: float, high: float, decimals: int = 2) -> str:
-    """ "−24.21 [−24.30, −24.12]"; the mean alone where there is no interval, a dash where there is no mean."""
-    if np.isnan(mean):
-        return "–"
-    number = format_number(mean, decimals)
-    return number if np.isnan(low) else f"{number} [{format_number(low, decimals)}, {format_number(high, decimals)}]"
 
 
 def format_number(number: float, decimals: int = 2) -> str:
@@ -94,22 +140,57 @@ def format_counts(low: float, high: float) -> str:
 
 def markdown(tables: dict[str, pd.DataFrame]) -> str:
     """A table under a heading for each family."""
-    return "\n".join(f"## {FAMILIES[family]}\n\n{_markdown_table(shown)}" for family, shown in tables.items())
+    return f"{MEANING}\n" + "".join(
+        f"\n## {FAMILIES[family]}\n\n{_markdown_table(shown)}" for family, shown in tables.items()
+    )
 
 
 def _markdown_table(shown: pd.DataFrame) -> str:
-    lines = [shown.columns, ["---"] * len(shown.columns), *shown.astype(str).to_numpy()]
+    lines = [shown.columns, ["---"] * len(shown.columns), *shown.map(_markdown_cell).to_numpy()]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
 
 
+def _markdown_cell(cell: str | Number) -> str:
+    return f"**{cell}**" if isinstance(cell, Number) and cell.bold else str(cell)
+
+
 def latex(experiment: Experiment, tables: dict[str, pd.DataFrame]) -> str:
-    """A booktabs table for each family; every number beside its interval over seeds."""
-    note = f"% {experiment.name}: mean and 95 % interval over seeds. Needs the package booktabs.\n"
-    return note + "".join(f"\n% {FAMILIES[family]}\n{_latex_table(shown)}" for family, shown in tables.items())
+    """A booktabs table for each family, "mean ± half of the interval"; below each heading its unit and direction.
+
+    Settings that are the same in all rows stand in the caption; a table that is wider than a line is made smaller.
+    """
+    note = f"% {experiment.name}. Needs the packages booktabs and graphicx.\n"
+    return note + "".join(f"\n{_latex_table(experiment, family, shown)}" for family, shown in tables.items())
 
 
-def _latex_table(shown: pd.DataFrame) -> str:
-    body = shown.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1).to_latex(hrules=True)
-    for symbol, latex in LATEX.items():
-        body = body.replace(symbol, latex)
-    return body
+def _latex_table(experiment: Experiment, family: str, shown: pd.DataFrame) -> str:
+    parts = {heading(metric, experiment): heading_parts(metric, experiment) for metric in METRICS.values()}
+    shown, words = _said_once(shown)
+    columns = pd.MultiIndex.from_tuples(parts.get(title, (title, "")) for title in shown.columns)
+    is_metric = shown.columns.isin(list(parts))
+    styler = shown.set_axis(columns, axis=1).style.hide(axis="index").format_index(escape="latex", axis=1)
+    styler = styler.format(_latex_number, subset=columns[is_metric]).format(escape="latex", subset=columns[~is_metric])
+    column_format = "".join("r" if numeric else "l" for numeric in is_metric)
+    tabular = styler.to_latex(column_format=column_format, hrules=True, sparse_columns=False)
+    caption = f"{FAMILIES[family]} on {experiment.dataset.kind}{words}. {MEANING}".replace("%", r"\%")
+    return _in_latex_signs(LATEX_TABLE.format(caption=caption, label=f"{experiment.name}-{family}", tabular=tabular))
+
+
+def _said_once(shown: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """A table without the settings that are the same in all its rows, and these in words."""
+    same = [name for name in shown.columns[1:] if isinstance(shown[name].iloc[0], str) and shown[name].nunique() == 1]
+    return shown.drop(columns=same), "".join(f", {name} {shown[name].iloc[0]}" for name in same)
+
+
+def _latex_number(number: Number) -> str:
+    if math.isnan(number.value):
+        return number.text
+    amount = f"{number.text} \\pm {number.half_width}" if number.half_width else number.text
+    amount = amount.replace("−", "-")
+    return rf"$\mathbf{{{amount}}}$" if number.bold else f"${amount}$"
+
+
+def _in_latex_signs(text: str) -> str:
+    for sign, command in LATEX.items():
+        text = text.replace(sign, command)
+    return text

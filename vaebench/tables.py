@@ -20,14 +20,13 @@ from vaebench.latent_dimensions import COLLAPSE_EPSILON, collapse_verdict
 from vaebench.linear_optimum import BOUNDARY
 from vaebench.metrics import METRICS
 from vaebench.presentation import latex, markdown, presented
+from vaebench.ranking import SAME_MEASURE
 from vaebench.specification import REGISTRIES, Experiment, Run
 from vaebench.statistics import SIGNIFICANCE, Comparison, holm, interquartile_mean, mean_interval, paired_comparison
 from vaebench.store import ExperimentFolder, Results, read_json, replacing, write_text
 
 Row = Mapping[Hashable, Any]
 
-# Columns that are equal where numbers in the unit of a likelihood can be compared.
-SAME_MEASURE = ["measure", "binarisation"]
 # How near to its closed-form optimum a run has to come to have reached it: each dimension's KL within a share of the
 # optimal one or, where that is more, within these nats; the ELBO within these nats and twice its Monte-Carlo error.
 KL_SHARE_TOLERANCE = 0.02
