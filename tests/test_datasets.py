@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.fft
 
+from vaebench.bibliography import cited
 from vaebench.datasets import (
     DATASETS,
     SPLITS,
@@ -48,7 +49,7 @@ def test_every_data_set_is_what_it_declares(kind):
         if split.labels is not None:
             assert split.labels.shape == (dataset.sizes[name],)
             assert set(split.labels.tolist()) == set(range(10))
-    assert dataset.citation
+    assert cited(dataset.citation)
 
 
 def test_a_data_set_is_named_by_its_kind_and_settings():

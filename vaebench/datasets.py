@@ -82,7 +82,7 @@ class Digits(Dataset):
     image_shape = (8, 8)
     n_levels = 17
     sizes = {"train": 1257, "validation": 180, "test": 360}
-    citation = "E. Alpaydin, C. Kaynak. Optical recognition of handwritten digits. UCI Machine Learning Repository, 1998."
+    citation = "Alpaydin & Kaynak 1998"
 
     def load(self, root: Path) -> dict[str, Split]:
         from sklearn.datasets import load_digits
@@ -144,10 +144,7 @@ class Mnist(_TorchvisionDataset):
         "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
         "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
     }
-    citation = (
-        "Y. LeCun, L. Bottou, Y. Bengio, P. Haffner. Gradient-based learning applied to document recognition. "
-        "Proceedings of the IEEE 86(11):2278-2324, 1998."
-    )
+    citation = "LeCun et al. 1998"
 
 
 @DATASETS.register
@@ -163,10 +160,7 @@ class FashionMnist(_TorchvisionDataset):
         "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
         "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
     }
-    citation = (
-        "H. Xiao, K. Rasul, R. Vollgraf. Fashion-MNIST: a novel image dataset for benchmarking machine learning "
-        "algorithms. arXiv:1708.07747, 2017."
-    )
+    citation = "Xiao et al. 2017"
 
 
 @DATASETS.register
@@ -178,7 +172,7 @@ class BinarizedMnist(Dataset):
     image_shape = (28, 28)
     n_levels = 2
     sizes = {"train": 50_000, "validation": 10_000, "test": 10_000}
-    citation = "H. Larochelle, I. Murray. The neural autoregressive distribution estimator. AISTATS 2011."
+    citation = "LeCun et al. 1998; binarised by Larochelle & Murray 2011"
     url = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
     packed_sha256 = "50de2c8299a5a297789293ab2c30f6fc3cb8c359a15e5e88d5501aa18ebb8fa5"
     text_sha256 = {
@@ -234,10 +228,7 @@ class SyntheticGaussian(Dataset):
     spectrum: tuple[float, ...] = (0.08, 0.04, 0.02, 0.01, 0.005, 0.0025, *(0.001,) * 10)
     n_levels = 256
     sizes = {"train": 8192, "validation": 1024, "test": 4096}
-    citation = (
-        "M. E. Tipping, C. M. Bishop. Probabilistic principal component analysis. "
-        "Journal of the Royal Statistical Society B 61(3):611-622, 1999."
-    )
+    citation = "Tipping & Bishop 1999"
 
     def __post_init__(self):
         spectrum = list(self.spectrum)
