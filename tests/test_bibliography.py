@@ -31,7 +31,7 @@ def test_what_a_text_cites(text, keys):
 
 
 def test_every_paper_named_has_an_entry_and_every_entry_is_named():
-    assert NAMED == set(entries())
+    assert set(entries()) == NAMED
 
 
 @pytest.mark.parametrize(("key", "entry"), entries().items(), ids=list(entries()))

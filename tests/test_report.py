@@ -1,8 +1,12 @@
 """The page, read back as a browser reads it, against the tables that it was made from."""
 
+import base64
+import json
+import math
 import re
 import subprocess
 import sys
+from collections import Counter
 from html.parser import HTMLParser
 
 import numpy as np
@@ -14,9 +18,9 @@ from vaebench import costs, report, specification, tables
 from vaebench.costs import StageCost
 from vaebench.errors import UserError
 from vaebench.figures import FIGURES
-from vaebench.metrics import FAMILIES, METRICS
+from vaebench.metrics import METRICS
 from vaebench.plotting import Source
-from vaebench.presentation import metrics_by_family
+from vaebench.presentation import heading
 from vaebench.store import Results, replacing, write_json, write_text
 
 ENVIRONMENT = {"python": "3.11", "torch": "2.14.1", "processor": "a <fast> one", "git commit": "0123456789ab"}
@@ -31,13 +35,14 @@ SCORES = {"collapsed_units": 1.0, "effective_samples": 50.0, "mutual_information
 
 
 class Page(HTMLParser):
-    """What a test asks of a page: its text, links, tags, the answer's paragraphs, and by section its items, tables and
-    preformatted text."""
+    """What a test asks of a page: its text, links, tags, scripts, the answer's paragraphs, and by section its items, tables
+    and preformatted text."""
 
     def __init__(self, html: str):
         super().__init__()
         self.text, self.tags, self.links = "", set(), []
-        self.items, self.pre, self.rows, self.answer = {}, {}, {}, []
+        self.items, self.pre, self.rows, self.answer, self.scripts = {}, {}, {}, [], {}
+        self.orders, self.bold = {}, {}
         self.open, self.section, self.table = [], None, None
         self.feed(html)
 
@@ -48,25 +53,35 @@ class Page(HTMLParser):
         if tag in ("section", "aside"):
             self.section = attributes["id"]
         elif tag == "table":
-            self.table = self.rows.setdefault(attributes.get("id", self.section), [])
+            name = attributes.get("id", self.section)
+            self.table, self.order = self.rows.setdefault(name, []), self.orders.setdefault(name, [])
+            self.bold.setdefault(name, [])
         elif tag == "tr":
             self.table.append([])
+            self.order.append([])
         elif tag in ("td", "th"):
             self.table[-1].append("")
+            self.order[-1].append(attributes.get("data-order"))
+            if "bold" in attributes.get("class", ""):
+                self.bold[list(self.rows)[-1]].append(len(self.table) - 2)
         elif tag == "p" and self.section == "answer" and "section" in self.open:
             self.answer.append("")
         elif tag == "li":
             self.items.setdefault(self.section, []).append("")
         elif tag == "pre":
             self.pre.setdefault(self.section, []).append("")
-        if tag not in ("meta", "img"):
+        elif tag == "script":
+            self.script = attributes.get("id", "page")
+        if tag not in ("meta", "img", "input"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if "style" in self.open:
+        if "script" in self.open:
+            self.scripts[self.script] = data
+        if "style" in self.open or "script" in self.open:
             return
         self.text += data
         if "td" in self.open or "th" in self.open:
@@ -81,6 +96,11 @@ class Page(HTMLParser):
     @property
     def words(self) -> str:
         return " ".join(self.text.split())
+
+    def records(self, table: str) -> list[dict[str, str]]:
+        """Rows as column title -> cell."""
+        header, *rows = self.rows[table]
+        return [dict(zip([title.replace("\u00a0", " ") for title in header], row, strict=True)) for row in rows]
 
 
 def scores(run, random) -> dict[str, float]:
@@ -133,6 +153,8 @@ def fill(experiment, results, diverged=(), environments=(), changes=None) -> Non
     for name in FIGURES:
         for suffix in ("svg", "png"):
             write_text(folder.figure(name, suffix), f"{name} as {suffix}")
+            for variant in experiment.variants:
+                write_text(folder.variant_figure(variant, name, suffix), f"{name} of {variant}")
 
 
 def numbers(cells: list[str]) -> list[float]:
@@ -153,58 +175,83 @@ def written(make_experiment, tmp_path):
     return write
 
 
-def test_the_summary_holds_the_numbers_of_the_table(written):
-    _, folder, page = written(**GRID, diverged=[0])
-    summary = tables.load(folder).summary
-    families = metrics_by_family(summary)
-    assert list(families) == [family for family in FAMILIES if family != "optimum"]
-    for family, metrics in families.items():
-        # The first cell of a group's first row is the variant and its likelihood.
-        rows = page.rows[f"summary-{family}-table"][1:]
-        assert [row[0] for row in rows[::2]] == ["bcebernoulli, not a density", "msegaussian, sigma 0.5"]
-        shown = [row[1:] if row[0].startswith(("bce", "mse")) else row for row in rows]
-        assert shown[0][1] == "2 (+1 diverged)"
-        for cells, row in zip(shown, summary.to_dict("records"), strict=True):
-            assert cells[0] == str(row["latent_size"])
-            bounds = [row[metric.name + end] for metric in metrics for end in ("", "_low", "_high")]
-            expected = [value for value in bounds if not np.isnan(value)]
-            assert numbers(cells[3 if family == "collapse" else 2 :]) == pytest.approx(expected, abs=0.00501)
-        if family == "collapse":
-            assert [cells[2] for cells in shown] == ["partial (2 of 2 seeds)"] + ["partial (3 of 3 seeds)"] * 3
+def test_the_ranking_holds_the_numbers_of_the_table(written):
+    experiment, folder, page = written(**GRID, diverged=[0])
+    summary = tables.load(folder).summary.set_index(["variant", "latent_size"])
+    rows = page.records("ranking-table")
+    assert len(rows) == len(summary) == 4
+    metrics = [metric for metric in METRICS.values() if metric.name not in LINEAR_ONLY]
+    orders = [dict(zip(page.rows["ranking-table"][0], row, strict=True)) for row in page.orders["ranking-table"][1:]]
+    for row, order in zip(rows, orders, strict=True):
+        expected = summary.loc[(row["variant"], int(row["latent size"]))]
+        for metric in metrics:
+            bounds = [expected[metric.name + end] for end in ("", "_low", "_high")]
+            title = heading(metric, experiment)
+            assert numbers([row[title]]) == pytest.approx([bound for bound in bounds if not np.isnan(bound)], abs=0.00501)
+            if not np.isnan(bounds[0]):
+                assert float(order[title.replace(" ↑", "\u00a0↑").replace(" ↓", "\u00a0↓")]) == bounds[0]
+        assert row["collapse"] == expected.collapse
+        assert row["likelihood"] == expected.likelihood
+    assert {row["seeds"] for row in rows if (row["variant"], row["latent size"]) == ("bce", "2")} == {"2 (+1 diverged)"}
+
+
+def test_the_best_stands_first_among_those_it_is_compared_with(written):
+    _, _, page = written(**GRID)
+    rows = page.records("ranking-table")
+    assert [row["variant"] for row in rows] == ["bce", "bce", "mse", "mse"], "a loss is not ranked with a density"
+    means = [numbers([row["ELBO [nats] ↑"]])[0] for row in rows]
+    assert means == [*sorted(means[:2], reverse=True), *sorted(means[2:], reverse=True)]
+    assert all(row["rank"].endswith(" of 2") for row in rows)
+
+
+def test_there_are_no_ranks_by_what_is_neither_good_nor_bad(written):
+    _, _, page = written(**GRID, headline="rate")
+    assert "rank" not in page.rows["ranking-table"][0]
+    assert [row["variant"] for row in page.records("ranking-table")] == ["bce", "bce", "mse", "mse"]
 
 
 def test_a_grid_of_likelihoods_keeps_them_in_its_rows(written):
     variants = {"plain": {}, "fast": {"learning_rate": 0.01}}
     _, _, page = written(variants=variants, baseline="plain", grid={"likelihood": ["bernoulli", "gaussian"]})
-    header, *rows = page.rows["summary-information-table"]
-    assert header[:4] == ["variant", "latent size", "likelihood", "seeds"]
-    n_metrics = len([metric for metric in METRICS.values() if metric.family == "information"])
-    assert [row[-n_metrics - 2].split(",")[0] for row in rows] == ["bernoulli", "gaussian"] * 2
+    assert page.rows["ranking-table"][0][:4] == ["variant", "latent size", "likelihood", "rank"]
+    kinds = sorted((row["variant"], row["likelihood"].split(",")[0]) for row in page.records("ranking-table"))
+    assert kinds == [(variant, kind) for variant in ("fast", "plain") for kind in ("bernoulli", "gaussian")]
 
 
 def test_a_grid_of_definitions_keeps_points_without_a_setting(written):
     variants = {"plain": {}, "fast": {"learning_rate": 0.01}}
     schedules = ["constant", {"schedule": "linear", "over": 0.5}]
     _, _, page = written(variants=variants, baseline="plain", grid={"kl": schedules}, seeds=3)
-    header, *rows = page.rows["comparisons-evidence-table"]
+    header, *rows = page.rows["comparisons-table"]
     assert header[:6] == ["variant", "latent size", "kl", "kl.weight", "kl.over", "seeds"]
-    # The first row begins with the variant, which the second shares.
-    assert rows[0][1:5] == ["3", "constant", "1.0", "–"]
-    assert rows[1][:4] == ["3", "linear", "1.0", "0.5"]
+    assert rows[0][:6] == ["fast", "3", "constant", "1.0", "–", "3"]
+    assert rows[1][:6] == ["fast", "3", "linear", "1.0", "0.5", "3"]
 
 
 def test_comparisons_are_those_of_the_table(written):
     variants = {"bce": {"likelihood": "bernoulli"}, "fast": {"learning_rate": 0.01}, "mse": {"likelihood": "gaussian"}}
-    _, folder, page = written(**GRID, variants=variants)
-    compared = tables.load(folder).comparisons
-    for family, metrics in metrics_by_family(tables.load(folder).runs).items():
-        rows = page.rows[f"comparisons-{family}-table"][1:]
-        assert [row[0] for row in rows[::2]] == ["fastbernoulli, not a density", "msegaussian, sigma 0.5"]
-        of_family = compared[compared.metric.isin([metric.name for metric in metrics])]
-        for row, (_, group) in zip(rows, of_family.groupby(["variant", "latent_size"], sort=False), strict=True):
-            bounds = group[["difference", "low", "high"]].dropna().to_numpy().flatten()
-            cells = row[3:] if row[0].startswith(("fast", "mse")) else row[2:]
-            assert numbers(cells) == pytest.approx(bounds, abs=0.00501)
+    experiment, folder, page = written(**GRID, variants=variants)
+    compared = tables.load(folder).comparisons.set_index(["variant", "latent_size", "metric"])
+    rows = page.records("comparisons-table")
+    assert [(row["variant"], row["latent size"]) for row in rows] == [(v, z) for v in ("fast", "mse") for z in ("2", "8")]
+    for row in rows:
+        for metric in (metric for metric in METRICS.values() if metric.name not in LINEAR_ONLY):
+            expected = compared.loc[(row["variant"], int(row["latent size"]), metric.name), ["difference", "low", "high"]]
+            shown = numbers([row[heading(metric, experiment)]])
+            assert shown == pytest.approx(expected.dropna().tolist(), abs=0.00501)
+
+
+def test_a_variant_has_its_own_rows_in_short(written):
+    experiment, folder, page = written(**GRID)
+    summary = tables.load(folder).summary.set_index(["variant", "latent_size"])
+    for variant in experiment.variants:
+        rows = page.records(f"variant-{variant}-table")
+        assert [row["latent size"] for row in rows] == ["2", "8"]
+        for row in rows:
+            expected = summary.loc[(variant, int(row["latent size"]))]
+            assert numbers([row["rate [nats]"]])[0] == pytest.approx(expected.rate, abs=0.00501)
+            assert row["collapse"] == expected.collapse
+    assert "{likelihood: {kind: gaussian, sigma: 0.5}}" in page.words
 
 
 def test_bold_marks_what_is_supported(written, tmp_path):
@@ -217,17 +264,30 @@ def test_bold_marks_what_is_supported(written, tmp_path):
     compared.loc[first, "p_adjusted"] = 0.01
     compared.to_csv(folder.comparisons, index=False)
     report.write(experiment, Results(tmp_path / "results"))
-    html = folder.report.read_text(encoding="utf-8")
-    assert html.count('class="mean bold">77.12<') == html.count('class="mean bold"') == 1
-    assert html.count(">77.12<") == 2, "an interval that excludes 0 is not enough"
+    page = Page(folder.report.read_text(encoding="utf-8"))
+    shown = [cell for row in page.rows["comparisons-table"] for cell in row if cell.startswith("77.12")]
+    assert len(shown) == 2, "an interval that excludes 0 is not enough"
+    assert len(page.bold["comparisons-table"]) == 1
+
+
+def test_every_run_is_in_the_table_of_runs(written):
+    experiment, folder, page = written(seeds=3, diverged=[1])
+    header, rows = page.rows["runs-table"][0], json.loads(page.scripts["runs-rows"])
+    metrics = [metric for metric in METRICS.values() if metric.name not in LINEAR_ONLY]
+    titles = [title.replace("\u00a0", " ") for title in header]
+    assert titles == ["run", "seed", "status", "collapse", *(heading(metric, experiment) for metric in metrics)]
+    for row, run in zip(rows, tables.load(folder).runs.to_dict("records"), strict=True):
+        assert row[:3] == [run["run_id"], str(run["seed"]), run["status"]]
+        for cell, metric in zip(row[4:], metrics, strict=True):
+            assert (numbers([cell]) or [math.nan]) == pytest.approx([run[metric.name]], abs=0.00501, nan_ok=True)
+    assert rows[1][2:] == ["diverged", *["–"] * (1 + len(metrics))]
 
 
 def test_other_measures_are_never_compared(written):
     _, _, page = written(**GRID)
-    for family in ("evidence", "levels", "collapse", "information", "reconstruction"):
-        n_apart = sum(metric.per_likelihood for metric in METRICS.values() if metric.family == family)
-        for row in page.rows[f"comparisons-{family}-table"][1:]:
-            assert row.count("not comparable") == n_apart
+    n_apart = sum(metric.per_likelihood for metric in METRICS.values() if metric.name not in LINEAR_ONLY)
+    for row in page.rows["comparisons-table"][1:]:
+        assert row.count("not comparable") == n_apart
     assert "nats of ELBO against" not in page.words
     assert any("mse are not compared with those of bce" in sentence for sentence in page.items["findings"])
 
@@ -235,7 +295,7 @@ def test_other_measures_are_never_compared(written):
 def test_what_the_user_wrote_is_escaped(written):
     title, description = '<script>alert("1")</script> & more', "<img src=http://example.org/x.png> 1 < 2"
     _, _, page = written(title=title, description=description)
-    assert "script" not in page.tags
+    assert "alert" not in "".join(page.scripts.values())
     assert page.text.count(title) == 3  # title, heading, specification
     assert description in page.words
     assert "a <fast> one" in page.text
@@ -244,9 +304,9 @@ def test_what_the_user_wrote_is_escaped(written):
 def test_the_page_stands_alone(written):
     _, folder, page = written()
     html = folder.report.read_text(encoding="utf-8")
-    assert not page.tags & {"script", "link", "iframe", "object", "base"}
+    assert not page.tags & {"link", "iframe", "object", "base"}
     assert all(link.startswith(("data:image/", "#")) for link in page.links)
-    assert "url(" not in html
+    assert set(re.findall(r"url\((.{5})", html)) <= {"data:"}
     assert "@import" not in html
     assert page.open == []
     anchors = {link[1:] for link in page.links if link.startswith("#")}
@@ -255,11 +315,15 @@ def test_the_page_stands_alone(written):
 
 def test_every_figure_is_embedded_with_its_caption(written):
     experiment, folder, page = written()
-    figures = [FIGURES[name] for name in FIGURES.applicable(Source(experiment, folder, tables.load(folder)))]
-    assert sum(link.startswith("data:") for link in page.links) == len(figures)
-    assert sum(link.startswith("data:image/png") for link in page.links) == 1
-    for figure in figures:
-        assert figure.title in page.text
+    source = Source(experiment, folder, tables.load(folder))
+    figures = [FIGURES[name] for name in FIGURES.applicable(source)]
+    of_variants = [FIGURES[name] for name in FIGURES.applicable(source, per_variant=True)]
+    embedded = Counter(base64.b64decode(link.split(",")[1]).decode() for link in page.links if link.startswith("data:"))
+    expected = [f"{figure.name} as {figure.suffix}" for figure in figures]
+    expected += [f"{figure.name} of {variant}" for figure in of_variants for variant in experiment.variants]
+    assert embedded == Counter(expected)
+    for figure in figures + of_variants:
+        assert figure.title in page.text or figure.name == FIGURES.answering(source)
         assert " ".join(figure.caption.split()) in page.words
 
 
@@ -276,14 +340,13 @@ def test_diverged_runs_are_listed(written):
     [warning] = [text for text in page.items["warnings"] if "Diverged" in text]
     lost = [f"{experiment.runs[index].run_id} (after 2 epochs)" for index in (1, 3)]
     assert warning == f"Diverged, without scores: 2 of 6 runs: {', '.join(lost)}."
-    [row] = [row for row in page.rows["runs-table"] if row[0] == experiment.runs[1].run_id]
-    n_metrics = len(METRICS) - len(LINEAR_ONLY)
-    assert row == [experiment.runs[1].run_id, "1", "diverged", *["–"] * (1 + n_metrics)]
 
 
 def test_a_variant_of_which_every_run_diverged(written):
-    _, _, page = written(seeds=3, diverged=[3, 4, 5], variants={"bce": {}, "wild": {"learning_rate": 1.0}})
-    assert page.rows["summary-collapse-table"][2][1:] == ["3", "0 (+3 diverged)", *["–"] * 5]
+    experiment, _, page = written(seeds=3, diverged=[3, 4, 5], variants={"bce": {}, "wild": {"learning_rate": 1.0}})
+    wild = page.records("ranking-table")[1]
+    assert (wild["variant"], wild["rank"], wild["seeds"], wild["collapse"]) == ("wild", "–", "0 (+3 diverged)", "–")
+    assert {wild[heading(metric, experiment)] for metric in METRICS.values() if metric.family == "information"} == {"–"}
     assert "so nothing is compared" in page.words
     assert any("Nothing of wild is compared with bce" in text for text in page.items["findings"])
 
@@ -291,8 +354,8 @@ def test_a_variant_of_which_every_run_diverged(written):
 def test_where_every_run_diverged_the_page_says_so(written):
     _, _, page = written(diverged=range(4))
     assert page.answer == ["There is no ELBO to answer by: no run was trained to the end."]
-    assert "No run was trained to the end, so there is nothing to sum up." in page.words
-    assert not any(name.startswith("summary") for name in page.rows)
+    assert "No run was trained to the end, so there is nothing to rank." in page.words
+    assert "ranking-table" not in page.rows
 
 
 def test_one_seed_has_no_interval(written):
@@ -301,7 +364,7 @@ def test_one_seed_has_no_interval(written):
     assert re.fullmatch(r"(bce|fast) has the best mean ELBO, −[\d.]+ nats \(1 seed, no interval\)(, a lead .*)?\.", best)
     assert difference == "No difference in ELBO is supported: with fewer than 3 seeds there is no interval."
     assert any("There is no interval in 2 of 2 rows of the summary" in text for text in page.items["warnings"])
-    assert not any("[" in cell for row in page.rows["summary-evidence-table"][1:] for cell in row)
+    assert not any("[" in cell for row in page.rows["ranking-table"][1:] for cell in row)
 
 
 def test_the_answer_stands_first_and_by_the_headline(written):
@@ -365,7 +428,8 @@ def test_only_linear_runs_have_a_table_against_their_optimum(written):
 
 def test_binary_data_have_no_common_bits(written):
     _, _, page = written(defaults={"binarisation": "static"}, variants={"bce": {}, "fast": {"learning_rate": 0.01}})
-    assert [cell.split(" [")[0] for cell in page.rows["summary-levels-table"][0][3:]] == ["bits/dim", "spread at bound"]
+    titles = page.rows["ranking-table"][0]
+    assert [METRICS[name].label in "".join(titles) for name in ("bits_per_dim", *GREY_ONLY)] == [True, False, False]
     assert "scored as grey levels" not in page.words
     assert "common likelihood" not in page.words
 
@@ -483,7 +547,16 @@ def test_the_specification_gives_the_same_runs(written, tmp_path):
 def test_the_command_that_makes_it_again(written):
     experiment, _, page = written()
     assert page.pre["provenance"] == [f"snakemake --cores 4 results/{experiment.name}/report.html"]
-    assert experiment.dataset.citation in page.words
+    assert f"The data are digits ({experiment.dataset.citation}):" in page.words
+
+
+def test_what_the_page_names_is_in_its_bibtex(written):
+    _, _, page = written(variants={"bce": {}, "cb": {"likelihood": "continuous-bernoulli"}})
+    keys = re.findall(r"@\w+\{(\w+),", page.pre["references"][0])
+    # The data set, the method, a metric, a likelihood, the statistics; nothing of schedules that are not used.
+    assert {"alpaydin1998", "kingma2014", "kingma2015", "burda2016", "loaizaganem2019", "holm1979"} <= set(keys)
+    assert not {"bowman2016", "fu2019", "lecun1998"} & set(keys)
+    assert len(keys) == len(set(keys))
 
 
 def test_the_same_inputs_give_the_same_bytes(written, tmp_path):

@@ -70,19 +70,23 @@ def presented(experiment: Experiment, summary: pd.DataFrame, keys: Sequence[str]
     keys: the columns that tell its rows apart. In bold stands what is better than all that it can be compared with, as
     `ranking.ranks` tells.
     """
-    # The likelihood's label says its settings too.
-    rows = summary[[*(key for key in keys if not key.startswith("likelihood")), "likelihood"]]
-    shown = rows.astype(object).where(rows.notna(), "–").astype(str).rename(columns=lambda key: key.replace("_", " "))
-    shown["seeds"] = [
-        f"{row.n} (+{row.n_diverged} diverged)" if row.n_diverged else str(row.n) for row in summary.itertuples()
-    ]
+    settings = row_settings(summary, keys)
     tables = {}
     for family, metrics in metrics_by_family(summary).items():
         columns = {"collapse": summary.collapse.fillna("–")} if family == "collapse" else {}
-        tables[family] = shown.assign(
-            **columns, **{heading(metric, experiment): summary_column(summary, metric) for metric in metrics}
-        )
+        columns |= {heading(metric, experiment): summary_column(summary, metric) for metric in metrics}
+        tables[family] = settings.assign(**columns)
     return tables
+
+
+def row_settings(summary: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """What tells the rows of a summary apart and of how many seeds they are, as text under their titles."""
+    # The likelihood's label says its settings too.
+    rows = summary[[*(key for key in keys if not key.startswith("likelihood")), "likelihood"]]
+    shown = rows.astype(object).where(rows.notna(), "–").astype(str).rename(columns=lambda key: key.replace("_", " "))
+    return shown.assign(
+        seeds=[f"{row.n} (+{row.n_diverged} diverged)" if row.n_diverged else str(row.n) for row in summary.itertuples()]
+    )
 
 
 def summary_column(summary: pd.DataFrame, metric: Metric) -> list[Number]:
