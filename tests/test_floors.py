@@ -27,7 +27,7 @@ FLOORS = [
         "aggregate_posterior",
         "image_quality",
     },
-    {"experiment_file", "model", "timing", "splits", "ranking", "bibliography"},
+    {"experiment_file", "model", "timing", "splits", "ranking", "bibliography", "places"},
     {"specification", "stack", "costs"},
     {"images", "keys", "presentation"},
     {"lanes", "tables", "wording", "stages"},

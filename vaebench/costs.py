@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-from vaebench.store import ExperimentFolder, replacing, write_text
+from vaebench import places
+from vaebench.store import ExperimentFolder, replacing
 from vaebench.timing import Cost, read
 
 # The stages that the others are overhead of.
 PURPOSE = ("training", "evaluation")
 HEADINGS = ("stage", "jobs", "seconds", "CPU seconds", "share of CPU", "peak MB")
-# The report's place for the table, from one comment to the other.
-PLACE = re.compile("(?<=<!-- costs -->).*(?=<!-- end of costs -->)", re.DOTALL)
 
 
 class StageCost(NamedTuple):
@@ -64,9 +62,7 @@ def keep(folder: ExperimentFolder, costs: list[StageCost]) -> None:
     """Write stages.csv, and the table into the report if there is one."""
     with replacing(folder.stages) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([StageCost._fields, *costs])
-    if folder.report.exists():
-        page = folder.report.read_text(encoding="utf-8")
-        write_text(folder.report, PLACE.sub(lambda _: _html(costs), page))
+    places.fill(folder.report, "costs", _html(costs))
 
 
 def _html(costs: list[StageCost]) -> str:

@@ -12,8 +12,8 @@ const number = (text) => {
   const value = parseFloat(text.replace("−", "-"))
   return Number.isNaN(value) ? Infinity : value
 }
-const links = data("mlflow")
-const linked = (run) => (links[run] ? `<a href="${links[run]}">${run}</a>` : run)
+const mlflow = data("mlflow")
+const linked = (run) => (mlflow.runs?.[run] ? `<a href="${mlflow.experiment}/runs/${mlflow.runs[run]}">${run}</a>` : run)
 const column = (heading, index) => {
   if (index === 0) return { className: "first", render: { _: (run) => run, display: linked } }
   if (heading.className !== "number") return {}

@@ -5,6 +5,9 @@ The Snakefile itself holds rules only. Imports no torch.
 
 from __future__ import annotations
 
+import csv
+import json
+import os
 import re
 import sys
 import time
@@ -12,13 +15,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from vaebench import costs, specification
+from vaebench import costs, places, specification
 from vaebench.costs import StageCost
 from vaebench.datasets import DATASETS, Dataset
 from vaebench.errors import UserError
 from vaebench.specification import Experiment
 from vaebench.store import RESERVED_NAMES, Results
 from vaebench.timing import peak_megabytes
+
+# Where `make ui` shows the runs.
+MLFLOW_ADDRESS = "http://127.0.0.1:5000"
 
 _experiments: dict[str, Experiment] = {}
 _settings: dict[str, int] = {}
@@ -87,11 +93,28 @@ def close() -> str:
         if stages:
             costs.keep(folder, stages)
             lines += [f"{name}: {costs.sentence(stages)}", *costs.lines(stages)]
+        places.fill(folder.report, "mlflow", _links(folder.tracked))
         if folder.report.exists():
             lines.append(f"report: {folder.report}")
         if folder.tracked.exists():
             lines.append(f"runs:   mlflow ui --backend-store-uri sqlite:///{Results().mlflow_database}")
     return "\n".join(lines)
+
+
+def _links(tracked: Path) -> str:
+    """Where the report finds its runs in MLflow, as data for its script; empty before they are tracked."""
+    rows, links = [], {}
+    if tracked.exists():
+        with tracked.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    if rows and "mlflow_experiment_id" in rows[0]:  # it is not in files of older versions
+        server = os.environ.get("MLFLOW_TRACKING_URI", "")
+        address = re.sub("(?<=://)[^/@]*@", "", server) if server.startswith("http") else MLFLOW_ADDRESS
+        links = {
+            "experiment": f"{address}/#/experiments/{rows[0]['mlflow_experiment_id']}",
+            "runs": {row["run_id"]: row["mlflow_run_id"] for row in rows},
+        }
+    return f'<script type="application/json" id="mlflow">{json.dumps(links)}</script>'
 
 
 def _notes(name: str) -> list[Path]:

@@ -1,0 +1,15 @@
+"""Places of a report that are filled when it has been written: `<!-- name -->`, content, `<!-- end of name -->`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from vaebench.store import write_text
+
+
+def fill(page: Path, name: str, content: str) -> None:
+    """Replace what stands in the page's place of this name, if there is a page; all else of it stays as it is."""
+    if page.exists():
+        place = re.compile(f"(?<=<!-- {name} -->).*(?=<!-- end of {name} -->)", re.DOTALL)
+        write_text(page, place.sub(lambda _: content, page.read_text(encoding="utf-8")))
