@@ -319,10 +319,10 @@ def test_of_a_metric_without_direction_the_ends_of_a_grid_are_given():
         ("mse", 64, "density", 21.4, 12.0, 30.8, 5),
     )
     assert findings.best(table, KEYS, metric("active units", "dimensions", None)) == [
-        "At latent size 2, mean active units are 2.00 (the same for all 5 seeds) for bce and 2.00 (the same for all 5 "
-        "seeds) for mse.",
         "At latent size 64, mean active units are 21.40 (95 % interval 12.00 to 30.80, 5 seeds) for mse and 14.80 (95 % "
         "interval 8.00 to 21.60, 5 seeds) for bce.",
+        "At latent size 2, mean active units are 2.00 (the same for all 5 seeds) for bce and 2.00 (the same for all 5 "
+        "seeds) for mse.",
     ]
     [rate] = findings.best(table[:4], KEYS, metric("rate", "nats", None, per_likelihood=True))[:1]
     assert "lowest mean rate" in rate

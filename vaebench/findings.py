@@ -140,12 +140,12 @@ def best(summary: pd.DataFrame, keys: Sequence[str], metric: Metric, comparisons
 
 
 def _at_ends(rows: pd.DataFrame, place: Sequence[str], metric: Metric) -> list[str]:
-    """Every variant's mean, the highest first, at the first and the last grid point."""
+    """Every variant's mean, the highest first, at the last grid point, where most is at stake, and at the first."""
     points = [group for _, group in rows.groupby(place, sort=False)]
     return [
         f"At {at(group.iloc[0], place)}, mean {metric.label} {'are' if _is_count(metric) else 'is'} "
         f"{listed(f'{_mean(row, metric)} for {row.variant}' for _, row in group.iterrows())}."
-        for group in (ends.sort_values(metric.name, ascending=False, kind="stable") for ends in (points[0], points[-1]))
+        for group in (ends.sort_values(metric.name, ascending=False, kind="stable") for ends in (points[-1], points[0]))
     ]
 
 
