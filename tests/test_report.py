@@ -327,6 +327,16 @@ def test_every_figure_is_embedded_with_its_caption(written):
         assert " ".join(figure.caption.split()) in page.words
 
 
+def test_pixels_stand_in_for_a_drawing_of_too_many_lines(written, tmp_path):
+    experiment, folder, _ = written()
+    write_text(folder.figure("kl-spectrum", "svg"), " " * 300_001)
+    report.write(experiment, Results(tmp_path / "results"))
+    page = Page(folder.report.read_text(encoding="utf-8"))
+    pixels = [base64.b64decode(link.split(",")[1]) for link in page.links if link.startswith("data:image/png")]
+    assert b"kl-spectrum as png" in pixels
+    assert b"elbo as png" not in pixels
+
+
 def test_every_metric_that_a_run_has_is_defined(written):
     _, _, page = written()
     for metric in METRICS.values():

@@ -30,7 +30,9 @@ from vaebench.store import ExperimentFolder, Results, read_json, write_text
 from vaebench.tables import Tables, group_keys, linear_table, load
 from vaebench.wording import counted, listed
 
-MEDIA_TYPES = {"svg": "image/svg+xml", "png": "image/png"}
+MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
+# A larger drawing is slow to open and makes the page large; its pixels, two for each of the screen's, look the same.
+MOST_SVG_BYTES = 300_000
 # The answer is what fits above the picture; all else is found below.
 MOST_ANSWERS = 2
 
@@ -145,5 +147,7 @@ def _figure(folder: ExperimentFolder, figure: Figure, variant: str | None = None
         path = folder.variant_figure(variant, figure.name, figure.suffix)
     if not path.exists():
         raise UserError(f"{path}: is missing; draw the figures first (vaebench draw)")
+    if path.suffix == ".svg" and path.stat().st_size > MOST_SVG_BYTES:
+        path = path.with_suffix(".png")
     content = base64.b64encode(path.read_bytes()).decode("ascii")
-    return {"title": figure.title, "caption": figure.caption, "uri": f"data:{MEDIA_TYPES[figure.suffix]};base64,{content}"}
+    return {"title": figure.title, "caption": figure.caption, "uri": f"data:{MEDIA_TYPES[path.suffix]};base64,{content}"}
