@@ -1,0 +1,132 @@
+"""Every command of README and docs/ works, in a copy of the repository where experiments are made small."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vaebench import specification
+
+TOP = Path(__file__).parents[1]
+# The tutorial first: it begins with a fresh clone.
+PAGES = ["docs/tutorial.md", "README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in TOP.glob("docs/*.md"))]
+COPIED = ["Makefile", "Snakefile", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "mkdocs.yml", "requirements.lock"]
+COPIED += [
+    "pyproject.toml",
+    "environment.yml",
+    "benchmarks",
+    "docs",
+    "experiments",
+    "profiles",
+    "results/README.md",
+    "vaebench",
+]
+
+READ_ENVIRONMENT = "python -c \"import yaml; environment = yaml.safe_load(open('environment.yml'))"
+# Commands that are not run as they stand: why not, and what is run in their place.
+INSTEAD = {
+    "make test": ("it holds this test", "make --dry-run test"),
+    "make lint": ("it is no test, and stands beside them", "make --dry-run lint"),
+    "make ui": ("it goes on until it is stopped", "make --dry-run ui"),
+    "make benchmark": ("it takes a quarter of an hour", "make --dry-run benchmark"),
+    **{
+        f"python -m benchmarks.{name}": ("it takes minutes, and its parts have tests", f"ls benchmarks/{name}.py")
+        for name in ("training", "evaluation", "cores", "growth", "gpu")
+    },
+    "conda env create -f environment.yml": (
+        "it installs everything anew",
+        f"{READ_ENVIRONMENT}; assert '--requirement requirements.lock' in environment['dependencies'][-1]['pip']\"",
+    ),
+    "conda activate vaebench": ("conda is not here", f"{READ_ENVIRONMENT}; assert environment['name'] == 'vaebench'\""),
+    "snakemake --profile profiles/gpu results/beta/report.html": (
+        "it needs a GPU",
+        "snakemake --profile profiles/gpu --dry-run results/beta/report.html",
+    ),
+    "snakemake --profile profiles/slurm results/beta/report.html": (
+        "it needs a cluster, and the plugin for it",
+        "snakemake --profile profiles/slurm --executor local --dry-run results/beta/report.html",
+    ),
+}
+SMALL = {"defaults": {"epochs": 2}, "grid": {"latent_size": [8]}, "seeds": 2, "evaluation": {"n_samples": 4}}
+
+
+def steps(page: str) -> Iterator[tuple[str, str]]:
+    """What a reader of the page does: "sh" and a command, "python" and a program, or the path of a file and its text."""
+    for language, text in re.findall(
+        r"^```(sh|yaml|python)\n(.*?)^```$", (TOP / page).read_text(encoding="utf-8"), re.M | re.S
+    ):
+        path = re.match(r"# (\S+/\S+)\n", text)
+        if language == "sh":
+            commands = (re.sub(r"\s+#.*", "", line).strip() for line in text.splitlines())
+            yield from (("sh", command) for command in commands if command)
+        elif path and language == "yaml":
+            yield path[1], text
+        elif language == "python" and not path and ">>>" not in text:
+            yield "python", text
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory) -> Path:
+    """A copy of the repository with small experiments, and with the environment that `make` would install."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in COPIED:
+        (folder / name).parent.mkdir(exist_ok=True)
+        copy = shutil.copytree if (TOP / name).is_dir() else shutil.copy
+        copy(TOP / name, folder / name)
+    for path in sorted(folder.glob("experiments/*.yaml")):
+        make_small(path)
+    (folder / ".venv").mkdir()
+    for path in Path(sys.prefix).iterdir():
+        (folder / ".venv" / path.name).symlink_to(path)
+    (folder / ".venv/ready").unlink(missing_ok=True)
+    (folder / ".venv/ready").touch()
+    return folder
+
+
+def make_small(path: Path) -> None:
+    """Put an experiment of few short runs in a file's place; it extends the file itself, which has to be valid."""
+    experiment = specification.load(path)
+    names = dict.fromkeys([*list(experiment.variants)[:2], experiment.baseline])
+    path.rename(path.with_stem(f"{path.stem}-in-full"))
+    small = SMALL | {
+        "extends": f"{path.stem}-in-full",
+        "variants": {name: experiment.variants[name].given() for name in names},
+    }
+    path.write_text(yaml.safe_dump(small), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def said(clone) -> dict[str, str]:
+    """Command -> its output; a command that stands on several pages is run once."""
+    return {}
+
+
+def run(clone: Path, *command: str) -> str:
+    environment = os.environ | {"PYTHONPATH": str(clone), "PATH": f"{clone / '.venv/bin'}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command[-1]}\n{done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("page", dict.fromkeys(PAGES))
+def test_what_a_page_says_works(page, clone, said):
+    for kind, text in steps(page):
+        if kind == "sh":
+            _, command = INSTEAD.get(text, ("", text))
+            said[text] = said.get(text) or run(clone, "bash", "-c", command)
+        elif kind == "python":
+            run(clone, sys.executable, "-c", text)
+        else:
+            (clone / kind).write_text(text, encoding="utf-8")
+            make_small(clone / kind)
+
+
+def test_nothing_is_left_out_that_no_page_says():
+    commands = {text for page in PAGES for kind, text in steps(page) if kind == "sh"}
+    assert not set(INSTEAD) - commands
