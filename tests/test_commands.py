@@ -17,16 +17,8 @@ TOP = Path(__file__).parents[1]
 # The tutorial first: it begins with a fresh clone.
 PAGES = ["docs/tutorial.md", "README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in TOP.glob("docs/*.md"))]
 COPIED = ["Makefile", "Snakefile", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "mkdocs.yml", "requirements.lock"]
-COPIED += [
-    "pyproject.toml",
-    "environment.yml",
-    "benchmarks",
-    "docs",
-    "experiments",
-    "profiles",
-    "results/README.md",
-    "vaebench",
-]
+COPIED += ["pyproject.toml", "environment.yml", "results/README.md"]
+COPIED += ["benchmarks", "docs", "experiments", "profiles", "vaebench"]
 
 READ_ENVIRONMENT = "python -c \"import yaml; environment = yaml.safe_load(open('environment.yml'))"
 # Commands that are not run as they stand: why not, and what is run in their place.
@@ -58,9 +50,8 @@ SMALL = {"defaults": {"epochs": 2}, "grid": {"latent_size": [8]}, "seeds": 2, "e
 
 def steps(page: str) -> Iterator[tuple[str, str]]:
     """What a reader of the page does: "sh" and a command, "python" and a program, or the path of a file and its text."""
-    for language, text in re.findall(
-        r"^```(sh|yaml|python)\n(.*?)^```$", (TOP / page).read_text(encoding="utf-8"), re.M | re.S
-    ):
+    content = (TOP / page).read_text(encoding="utf-8")
+    for language, text in re.findall(r"^```(sh|yaml|python)\n(.*?)^```$", content, re.M | re.S):
         path = re.match(r"# (\S+/\S+)\n", text)
         if language == "sh":
             commands = (re.sub(r"\s+#.*", "", line).strip() for line in text.splitlines())
@@ -91,14 +82,12 @@ def clone(tmp_path_factory) -> Path:
 
 def make_small(path: Path) -> None:
     """Put an experiment of few short runs in a file's place; it extends the file itself, which has to be valid."""
-    experiment = specification.load(path)
-    names = dict.fromkeys([*list(experiment.variants)[:2], experiment.baseline])
-    path.rename(path.with_stem(f"{path.stem}-in-full"))
-    small = SMALL | {
-        "extends": f"{path.stem}-in-full",
-        "variants": {name: experiment.variants[name].given() for name in names},
-    }
-    path.write_text(yaml.safe_dump(small), encoding="utf-8")
+    specification.load(path)
+    small, content = {"extends": f"{path.stem}-in-full"}, yaml.safe_load(path.read_text(encoding="utf-8"))
+    if variants := content.get("variants"):
+        small["variants"] = {name: variants[name] for name in [*list(variants)[:2], content["baseline"]]}
+    path.rename(path.with_stem(small["extends"]))
+    path.write_text(yaml.safe_dump(SMALL | small), encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
