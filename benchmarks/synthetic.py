@@ -18,6 +18,7 @@ import torch
 from vaebench import jobs, specification, splits
 from vaebench.evaluation import N_PICTURES, Evaluated, Pictures
 from vaebench.images import Images
+from vaebench.progress import Report
 from vaebench.scores import CORRELATION_SAMPLES, Scores
 from vaebench.specification import Experiment, Run
 from vaebench.store import Results
@@ -35,7 +36,7 @@ def write_results(experiment: Experiment, results: Results) -> None:
             jobs.evaluate_cohort(experiment, cohort, results)
 
 
-def trained(runs: Sequence[Run], images: Images, checkpoint: Checkpoint, device: str) -> list[TrainedRun]:
+def trained(runs: Sequence[Run], images: Images, checkpoint: Checkpoint, device: str, report: Report) -> list[TrainedRun]:
     """In place of `vaebench.training.train`."""
     return [_trained(run) for run in runs]
 
@@ -53,7 +54,7 @@ def _trained(run: Run) -> TrainedRun:
 
 
 def evaluated(
-    runs: Sequence[Run], states: Sequence[dict], images: Images, n_samples: int, split: str, device: str
+    runs: Sequence[Run], states: Sequence[dict], images: Images, n_samples: int, split: str, device: str, report: Report
 ) -> list[Evaluated]:
     """In place of `vaebench.evaluation.evaluate`."""
     pixels = images.as_pixels(images[split])[:N_PICTURES].numpy()

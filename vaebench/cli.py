@@ -1,40 +1,35 @@
-"""The command line: each verb is one step of the workflow."""
+"""The command line: from a new experiment file to its report, and one run at a time."""
 
 from __future__ import annotations
 
 import argparse
 import gc
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
 
 from vaebench import timing
 from vaebench.datasets import DATASETS
-from vaebench.environment import use_one_thread
+from vaebench.environment import available_cores, use_one_thread
 from vaebench.errors import UserError
 from vaebench.specification import load, parse_dataset
 from vaebench.store import Results
 
 PRECISIONS = ("float32", "tf32")
 
-
-class Step(NamedTuple):
-    """A step of the workflow that is ready to begin: its work by stage, and the file that is to say what it cost."""
-
-    stages: dict[str, Callable[[], None]]
-    note: Path
+# What a verb does, with its imports done.
+Work = Callable[[], None]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit codes: 0 done, 1 the user can mend it (one line says what), 2 wrong usage."""
+    """Exit codes: 0 done, 1 the user can mend it (one line says what), 2 wrong usage, 130 interrupted."""
     options = _parser().parse_args(arguments)
     try:
-        step = _ready(options)
-        if step is not None:
-            timing.run(*step)
+        _ready(options)()
+        sys.stdout.flush()
     except UserError as error:
         return _say(str(error))
     except ModuleNotFoundError as error:
@@ -42,55 +37,79 @@ def main(arguments: list[str] | None = None) -> int:
         if library == "vaebench":
             raise
         return _say(f"{options.verb} needs {library}, which is not installed: pip install 'vaebench[workflow]'")
+    except KeyboardInterrupt:
+        return _say(f"{options.verb} was interrupted; what is finished is kept, and the same call goes on from there", 130)
+    except BrokenPipeError:
+        # Who reads has seen enough, such as `head`. Python would try to flush once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
-def _ready(options: argparse.Namespace) -> Step | None:
-    """The step that is asked for, with its imports done; None where that was all.
+def _ready(options: argparse.Namespace) -> Work:
+    """What is asked for, with its imports done.
 
     Imports leave a million objects that stay: to look for garbage among them takes a seventh of the time. Later on it is
     looked for less often than usual, which saves a quarter of the time of drawing.
     """
     gc.disable()
     try:
-        return options.step(options)
+        return options.ready(options)
     finally:
         gc.freeze()
         gc.set_threshold(50_000, 50, 50)
         gc.enable()
 
 
-def _say(message: str) -> int:
+def _say(message: str, exit_code: int = 1) -> int:
     print(f"vaebench: {message}", file=sys.stderr)
-    return 1
+    return exit_code
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="vaebench", description="A reproducible benchmark suite for variational autoencoders."
+        prog="vaebench",
+        description="A reproducible benchmark suite for variational autoencoders.",
+        epilog="The workflow calls those from prepare to track. Exit codes: 0 done, 1 something to mend, 2 wrong usage.",
     )
-    verbs = parser.add_subparsers(title="verbs, in the order of the workflow", required=True, metavar="VERB", dest="verb")
+    verbs = parser.add_subparsers(
+        title="verbs, in the order of their use", required=True, metavar="VERB OPTIONS", dest="verb"
+    )
 
-    def verb(name: str, step, help_text: str) -> argparse.ArgumentParser:
-        added = verbs.add_parser(name, help=help_text, description=help_text)
-        added.set_defaults(step=step)
-        added.add_argument(
-            "experiment", type=Path, metavar="FILE", help="an experiment file, such as experiments/digits.yaml"
-        )
-        added.add_argument("--lanes", type=int, metavar="N", help="runs in a cohort at most; default: what the file says")
-        _add_results(added)
+    def verb(name: str, ready: Callable[[argparse.Namespace], Work], help_text: str) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}.")
+        added.set_defaults(ready=ready)
         return added
 
-    verb("check", _check, "validate an experiment file and say what it would train")
-    prepare = verbs.add_parser("prepare", help="load a data set, downloading what is missing, and keep its splits")
+    new = verb("new", _new, "write a small experiment file to start from")
+    new.add_argument("name", metavar="NAME", help="of the experiment: small letters, digits, '-' and '.'")
+    new.add_argument("--dataset", default="digits", metavar="KIND", help=f"{', '.join(DATASETS)}; default: digits")
+
+    check = verb("check", _check, "name a file's mistakes, or say what it would train")
+    _add_experiment(check)
+    _add_results(check)
+    check.add_argument("--cores", type=_positive, metavar="N", help="to estimate for; default: those of this machine")
+    check.add_argument("--no-estimate", action="store_true", help="measure nothing")
+
+    train = verb("train", _train, "train and score one run, and print its scores")
+    _add_experiment(train)
+    train.add_argument("--variant", required=True, metavar="NAME", help="one of the file's variants")
+    train.add_argument("--seed", type=int, default=0, metavar="S", help="one of the file's seeds; default: 0")
+    train.add_argument(
+        "--at", action="append", default=[], metavar="KEY=VALUE", help="grid point, such as latent_size=8; may be repeated"
+    )
+    _add_results(train)
+
+    prepare = verb("prepare", _prepare, "load or download a data set, and keep its splits")
     prepare.add_argument(
         "dataset",
         metavar="DATASET",
         help=f"as in an experiment file: {', '.join(DATASETS)}, or a mapping with its settings",
     )
     _add_results(prepare)
-    prepare.set_defaults(step=_prepare)
-    cohort = verb("cohort", _cohort, "train and score what is missing of one cohort, from its checkpoint if any")
+
+    cohort = verb("cohort", _cohort, "train and score what is missing of one cohort")
+    _add_experiment(cohort)
+    _add_results(cohort)
     cohort.add_argument("--cohort", required=True, metavar="NAME", help="one of those that `check` lists")
     cohort.add_argument("--device", default="cpu", help="as torch names it, such as cuda; default: cpu")
     cohort.add_argument(
@@ -99,11 +118,25 @@ def _parser() -> argparse.ArgumentParser:
     cohort.add_argument(
         "--checkpoint-seconds", type=float, default=60, metavar="S", help="between checkpoints; default: 60"
     )
-    verb("aggregate", _step("tables", "tables", "aggregate"), "write the tables: runs, summary, comparisons")
-    verb("draw", _step("figures", "figures", "draw_all"), "draw the figures from the tables")
-    verb("report", _step("report", "report", "write"), "write report.html from tables and figures")
-    verb("track", _step("MLflow", "tracking", "track"), "mirror the runs to MLflow")
+    for name, step, help_text in (
+        ("aggregate", _step("tables", "tables", "aggregate"), "write the tables: runs, summary, comparisons"),
+        ("draw", _step("figures", "figures", "draw_all"), "draw the figures from the tables"),
+        ("report", _step("report", "report", "write"), "write report.html from tables and figures"),
+        ("track", _step("MLflow", "tracking", "track"), "mirror the runs to MLflow"),
+    ):
+        added = verb(name, step, help_text)
+        _add_experiment(added)
+        _add_results(added)
+
+    show = verb("show", _show, "print one run: settings, state, scores, files")
+    show.add_argument("run", metavar="RUN", help="its id or the beginning of it, or EXPERIMENT/ID")
+    _add_results(show)
     return parser
+
+
+def _add_experiment(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("experiment", type=Path, metavar="FILE", help="an experiment file, such as experiments/digits.yaml")
+    parser.add_argument("--lanes", type=int, metavar="N", help="runs in a cohort at most; default: what the file says")
 
 
 def _add_results(parser: argparse.ArgumentParser) -> None:
@@ -112,33 +145,63 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _step(stage: str, module: str, function: str) -> Callable[[argparse.Namespace], Step]:
-    """A step that needs the experiment and the results, its module imported when it is asked for."""
-
-    def ready(options: argparse.Namespace) -> Step:
-        experiment = load(options.experiment, options.lanes)
-        work = getattr(import_module(f"vaebench.{module}"), function)
-        note = options.results.experiment(experiment.name).cost(options.verb)
-        return Step({stage: partial(work, experiment, options.results)}, note)
-
-    return ready
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
 
 
-def _check(options: argparse.Namespace) -> None:
+def _new(options: argparse.Namespace) -> Work:
+    from vaebench import template
+
+    def work() -> None:
+        path = template.write(options.name, options.dataset)
+        print(f"{path} is written; next: vaebench check {path}")
+
+    return work
+
+
+def _check(options: argparse.Namespace) -> Work:
     experiment = load(options.experiment, options.lanes)
-    print(f"{experiment.name}: {len(experiment.runs)} runs in {len(experiment.cohorts)} cohorts")
-    for cohort in experiment.cohorts:
-        print(f"  {cohort.name}: {len(cohort.runs)} runs, {cohort.runs[0].epochs} epochs")
+    use_one_thread()
+    from vaebench import plan
+
+    cores = options.cores or available_cores()
+    return partial(_print, plan.lines(experiment, options.results, cores, not options.no_estimate))
 
 
-def _prepare(options: argparse.Namespace) -> Step:
+def _train(options: argparse.Namespace) -> Work:
+    experiment = load(options.experiment, options.lanes)
+    from vaebench import selection
+
+    run = selection.choose(experiment, options.variant, options.seed, selection.parse_point(options.at))
+    use_one_thread()
+    from vaebench import jobs, show, splits
+    from vaebench.saved_run import SavedRun
+
+    folder = options.results.experiment(experiment.name)
+    what = experiment, run, options.results
+    stages = {"training": partial(jobs.train_alone, *what), "evaluation": partial(jobs.evaluate_alone, *what)}
+    if not options.results.dataset(run.dataset.name).exists():
+        stages = {"data": partial(splits.prepare, run.dataset, options.results)} | stages
+
+    def work() -> None:
+        timing.run(stages, folder.cost(options.verb, run.run_id))
+        _print(show.lines(SavedRun(folder.run(run.run_id))))
+
+    return work
+
+
+def _prepare(options: argparse.Namespace) -> Work:
     dataset = parse_dataset(options.dataset)
     from vaebench import splits
 
-    return Step({"data": partial(splits.prepare, dataset, options.results)}, options.results.dataset_cost(dataset.name))
+    work = {"data": partial(splits.prepare, dataset, options.results)}
+    return partial(timing.run, work, options.results.dataset_cost(dataset.name))
 
 
-def _cohort(options: argparse.Namespace) -> Step:
+def _cohort(options: argparse.Namespace) -> Work:
     experiment = load(options.experiment, options.lanes)
     cohort = experiment.cohort(options.cohort)
     use_one_thread()
@@ -151,7 +214,30 @@ def _cohort(options: argparse.Namespace) -> Step:
         "training": partial(jobs.train_cohort, *what, options.checkpoint_seconds),
         "evaluation": partial(jobs.evaluate_cohort, *what),
     }
-    return Step(stages, options.results.experiment(experiment.name).cost(options.verb, cohort.name))
+    return partial(timing.run, stages, options.results.experiment(experiment.name).cost(options.verb, cohort.name))
+
+
+def _step(stage: str, module: str, function: str) -> Callable[[argparse.Namespace], Work]:
+    """A step that needs the experiment and the results, its module imported when it is asked for."""
+
+    def ready(options: argparse.Namespace) -> Work:
+        experiment = load(options.experiment, options.lanes)
+        work = getattr(import_module(f"vaebench.{module}"), function)
+        note = options.results.experiment(experiment.name).cost(options.verb)
+        return partial(timing.run, {stage: partial(work, experiment, options.results)}, note)
+
+    return ready
+
+
+def _show(options: argparse.Namespace) -> Work:
+    from vaebench import show
+
+    return partial(_print, show.lines(show.find(options.run, options.results)))
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line)
 
 
 if __name__ == "__main__":

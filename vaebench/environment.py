@@ -41,6 +41,11 @@ def use_one_thread() -> None:
             libc.mallopt(parameter, 2**30)
 
 
+def available_cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
 def git_commit() -> str | None:
     """The commit of this checkout, marked where files differ from it; None outside one."""
     try:

@@ -7,7 +7,7 @@ so they do not depend on what is scored beside it. What needs the model runs for
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,16 +64,25 @@ def evaluate(
     n_samples: int,
     split: str = "test",
     device: str = "cpu",
+    report: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Evaluated]:
-    """Score trained runs of one cohort on a split with K = n_samples."""
+    """Score trained runs of one cohort on a split with K = n_samples.
+
+    report: called with the images scored, those of all runs counted, and their number, at the start and after each block.
+    """
     optima = _linear_optima(runs, images)
     x = images.as_pixels(images[split].to(device))
     evaluated = []
     n_lanes = min(CUDA_LANES if is_cuda(device) else LANES, lanes_together(runs, IMAGE_BLOCK))
     for start, end in blocks(len(runs), n_lanes):
         cohort = _Cohort(runs[start:end], states[start:end], images, device)
+
+        def scored(n_images: int, before: int = start * len(x), n_lanes: int = end - start) -> None:
+            report(before + n_lanes * n_images, len(runs) * len(x))
+
+        scored(0)
         sigmas = cohort.common_sigmas()
-        by_image = cohort.score(x, n_samples, sigmas)
+        by_image = cohort.score(x, n_samples, sigmas, scored)
         pictures = cohort.pictures(x)
         for lane, (run, optimum) in enumerate(zip(cohort.runs, optima[start:end], strict=True)):
             fields = {name: values[lane].cpu().numpy() for name, values in by_image.items()}
@@ -123,13 +132,16 @@ class _Cohort:
             means.append(mean[:, : end - start])
         return [_best_sigma(mean, x, self.n_levels) for mean in torch.cat(means, dim=1)]
 
-    def score(self, x: Tensor, n_samples: int, sigmas: list[float] | None) -> dict[str, Tensor]:
-        """Everything that is known image by image: x [N, D] -> name -> [L, N, ...]."""
+    def score(
+        self, x: Tensor, n_samples: int, sigmas: list[float] | None, report: Callable[[int], None]
+    ) -> dict[str, Tensor]:
+        """Everything that is known image by image: x [N, D] -> name -> [L, N, ...]; report: of images scored."""
         parts = []
         for index, (start, end) in enumerate(blocks(len(x), IMAGE_BLOCK)):
             noise = self.noise("evaluation noise", index, n_samples, IMAGE_BLOCK)
             part = self._score_block(padded(x[start:end], IMAGE_BLOCK), noise, sigmas)
             parts.append({name: values[:, : end - start] for name, values in part.items()})
+            report(end)
         scores = {name: torch.cat([part[name] for part in parts], dim=1) for name in parts[0]}
         scores["permuted_distortion"] = self._permuted_distortion(x, scores["z"]) - scores.pop("first_distortion")
         return scores

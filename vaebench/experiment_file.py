@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
+from pydantic_core import InitErrorDetails
 
 from vaebench.errors import UserError
 
@@ -118,6 +120,31 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"), list("-+.0123456789")
 )
+
+
+class Mistakes:
+    """What is wrong, to be raised together by a validator."""
+
+    def __init__(self):
+        self._found: list[InitErrorDetails] = []
+
+    def add(self, message: str, *location: str) -> None:
+        """location: from where the validator stands."""
+        self._found.append({"type": "value_error", "loc": location, "input": None, "ctx": {"error": message}})
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        """What is raised within the block is added."""
+        try:
+            yield
+        except ValidationError as error:
+            known = ("type", "loc", "input", "ctx")
+            self._found += [{key: each[key] for key in known if key in each} for each in error.errors()]
+
+    def raise_any(self) -> None:
+        """Raises ValidationError unless all is well."""
+        if self._found:
+            raise ValidationError.from_exception_data("experiment", self._found)
 
 
 def describe(

@@ -10,22 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
-from vaebench import environment
+from vaebench import environment, progress
 from vaebench.device import describe
-from vaebench.errors import UserError
 from vaebench.evaluation import Evaluated, evaluate
 from vaebench.images import Images, blocks, load_images
-from vaebench.keys import evaluation_key, runs_key, training_key
+from vaebench.keys import evaluation_key, is_scored, is_trained, runs_key, training_key
 from vaebench.latent_dimensions import DIMENSION_COLUMNS, OPTIMAL_COLUMNS, dimensions
 from vaebench.memory import lanes_that_fit
 from vaebench.metrics import compute_all
 from vaebench.specification import Cohort, Evaluation, Experiment, Run
-from vaebench.store import Results, RunFolder, made_by, read_json, replacing, unreadable, write_json
+from vaebench.store import Results, RunFolder, read_json, replacing, write_json
 from vaebench.training import Checkpoint, TrainedRun, train
+from vaebench.weights import load_weights
 
 
 def train_cohort(
@@ -34,42 +32,75 @@ def train_cohort(
     """Train the cohort's missing runs side by side and gather all histories of the cohort."""
     folder = results.experiment(experiment.name)
     files = folder.cohort(cohort.name)
-    missing = [run for run in cohort.runs if not made_by(folder.run(run.run_id).record, training_key(run))]
-    print(f"{cohort.name}: {len(missing)} of {len(cohort.runs)} runs to train", flush=True)
-    if missing:
-        made_with = environment.describe() | {"device": describe(device)}
-        images = _images(missing[0], results)
-        for start, end in blocks(len(missing), lanes_that_fit(missing[0], device) or len(missing)):
-            part = missing[start:end]
-            checkpoint = Checkpoint(files.checkpoint, runs_key(part), checkpoint_seconds)
-            for trained in train(part, images, checkpoint, device):
-                _save_trained(folder.run(trained.run.run_id), trained, made_with)
-            files.checkpoint.unlink(missing_ok=True)
+    _train(experiment, cohort, results, files.checkpoint, device, checkpoint_seconds)
     histories = [pd.read_parquet(folder.run(run.run_id).history).assign(run_id=run.run_id) for run in cohort.runs]
     _save_table(files.history, pd.concat(histories))
 
 
 def evaluate_cohort(experiment: Experiment, cohort: Cohort, results: Results, device: str = "cpu") -> None:
     """Score the cohort's unscored runs and gather all scores of the cohort."""
+    _evaluate(experiment, cohort, results, device)
     folder = results.experiment(experiment.name)
-    evaluation = experiment.evaluation
-    missing = [
-        run for run in cohort.runs if not made_by(folder.run(run.run_id).evaluation, evaluation_key(run, evaluation))
-    ]
-    trained = [run for run in missing if read_json(folder.run(run.run_id).record)["diverged_epoch"] is None]
-    print(f"{cohort.name}: {len(trained)} of {len(cohort.runs)} runs to score", flush=True)
-    scored = {}
-    if trained:
-        states = [_load_weights(folder.run(run.run_id).weights) for run in trained]
-        images = _images(trained[0], results)
-        evaluated = evaluate(trained, states, images, evaluation.n_samples, evaluation.split, device)
-        scored = dict(zip((run.run_id for run in trained), evaluated, strict=True))
-    for run in missing:
-        _save_evaluated(folder.run(run.run_id), run, evaluation, scored.get(run.run_id))
     records = [read_json(folder.run(run.run_id).evaluation) for run in cohort.runs]
     files = folder.cohort(cohort.name)
     _save_table(files.metrics, _metric_rows(records))
     _save_table(files.spectrum, _spectrum_rows(records))
+
+
+def train_alone(experiment: Experiment, run: Run, results: Results) -> None:
+    """Train one run by itself, unless it is there; the job of its cohort will find it done."""
+    checkpoint_path = results.experiment(experiment.name).run(run.run_id).checkpoint
+    _train(experiment, _alone(run), results, checkpoint_path)
+
+
+def evaluate_alone(experiment: Experiment, run: Run, results: Results) -> None:
+    """Score one trained run, unless it is scored."""
+    _evaluate(experiment, _alone(run), results)
+
+
+def _alone(run: Run) -> Cohort:
+    return Cohort(run.run_id, (run,))
+
+
+def _train(
+    experiment: Experiment,
+    cohort: Cohort,
+    results: Results,
+    checkpoint_path: Path,
+    device: str = "cpu",
+    checkpoint_seconds: float = 60,
+) -> None:
+    folder = results.experiment(experiment.name)
+    missing = [run for run in cohort.runs if not is_trained(folder.run(run.run_id), run)]
+    print(f"{cohort.name}: {len(missing)} of {len(cohort.runs)} runs to train", flush=True)
+    if not missing:
+        return
+    made_with = environment.describe() | {"device": describe(device)}
+    images = _images(missing[0], results)
+    for start, end in blocks(len(missing), lanes_that_fit(missing[0], device) or len(missing)):
+        part = missing[start:end]
+        checkpoint = Checkpoint(checkpoint_path, runs_key(part), checkpoint_seconds)
+        with progress.shown(cohort.name, "epoch") as report:
+            trained = train(part, images, checkpoint, device, report)
+        for each in trained:
+            _save_trained(folder.run(each.run.run_id), each, made_with)
+        checkpoint_path.unlink(missing_ok=True)
+
+
+def _evaluate(experiment: Experiment, cohort: Cohort, results: Results, device: str = "cpu") -> None:
+    folder, evaluation = results.experiment(experiment.name), experiment.evaluation
+    missing = [run for run in cohort.runs if not is_scored(folder.run(run.run_id), run, evaluation)]
+    trained = [run for run in missing if read_json(folder.run(run.run_id).record)["diverged_epoch"] is None]
+    print(f"{cohort.name}: {len(trained)} of {len(cohort.runs)} runs to score", flush=True)
+    scored = {}
+    if trained:
+        states = [load_weights(folder.run(run.run_id).weights) for run in trained]
+        images = _images(trained[0], results)
+        with progress.shown(f"{cohort.name}, scoring", "image") as report:
+            evaluated = evaluate(trained, states, images, evaluation.n_samples, evaluation.split, device, report)
+        scored = dict(zip((run.run_id for run in trained), evaluated, strict=True))
+    for run in missing:
+        _save_evaluated(folder.run(run.run_id), run, evaluation, scored.get(run.run_id))
 
 
 def _images(run: Run, results: Results) -> Images:
@@ -107,13 +138,6 @@ def _save_evaluated(folder: RunFolder, run: Run, evaluation: Evaluation, evaluat
         with replacing(folder.pictures) as temporary:
             np.savez(temporary, **vars(evaluated.pictures))
     write_json(folder.evaluation, record)
-
-
-def _load_weights(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise UserError(unreadable(path, error)) from error
 
 
 def _metric_rows(records: list[dict]) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from vaebench.datasets import Dataset
 from vaebench.fingerprint import PACKAGE, fingerprint
 from vaebench.metrics import METRICS
 from vaebench.specification import Cohort, Evaluation, Experiment, Run
+from vaebench.store import RunFolder, made_by
 
 
 def training_key(run: Run) -> str:
@@ -28,6 +29,16 @@ def evaluation_key(run: Run, evaluation: Evaluation) -> str:
 
 def dataset_key(dataset: Dataset) -> str:
     return _key(dataset.argument, fingerprint("datasets", frozenset([type(dataset).__name__])))
+
+
+def is_trained(folder: RunFolder, run: Run) -> bool:
+    """Whether the run's folder holds what these settings and this code make."""
+    return made_by(folder.record, training_key(run))
+
+
+def is_scored(folder: RunFolder, run: Run, evaluation: Evaluation) -> bool:
+    """The same of its scores, or of the fact that it diverged and has none."""
+    return made_by(folder.evaluation, evaluation_key(run, evaluation))
 
 
 def runs_key(runs: Sequence[Run]) -> str:

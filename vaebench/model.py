@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from vaebench.layers import ConstantHead
 from vaebench.likelihoods import Likelihood
 from vaebench.networks import Network
-from vaebench.streams import seeded
+from vaebench.streams import generator, seeded
 
 
 class Posterior(NamedTuple):
@@ -52,12 +53,13 @@ class ElboTerms(NamedTuple):
 class VAE(nn.Module):
     """Encoder, decoder and likelihood, for images of `n_levels` grey levels."""
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, likelihood: Likelihood, n_levels: int):
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, likelihood: Likelihood, n_levels: int, latent_size: int):
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
         self.likelihood = likelihood
         self.n_levels = n_levels
+        self.latent_size = latent_size
 
     def encode(self, x: Tensor) -> Posterior:
         """x: [B, D] in [0, 1] -> q(z|x), [B, Z]."""
@@ -66,6 +68,18 @@ class VAE(nn.Module):
     def decode(self, z: Tensor) -> Tensor:
         """z: [B, Z] -> the likelihood's parameters [B, P]."""
         return self.decoder(z)
+
+    def mean_images(self, z: Tensor) -> Tensor:
+        """z: [B, Z] -> the likelihood's mean E[x|z], [B, D]."""
+        return self.likelihood.mean(self.decode(z))
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """x: [B, D] in [0, 1] -> the mean images at the posterior means of z, [B, D]."""
+        return self.mean_images(self.encode(x).mean)
+
+    def sample(self, n: int, seed: int = 0) -> Tensor:
+        """The mean images at n draws of z from the prior, a function of the seed: [n, D]."""
+        return self.mean_images(torch.randn(n, self.latent_size, generator=generator(seed, "prior samples")))
 
     def log_likelihood(self, parameters: Tensor, x: Tensor) -> Tensor:
         """log p(x|z) in nats per image: [..., P], [..., D] -> [...]."""
@@ -96,7 +110,7 @@ def build(network: Network, likelihood: Likelihood, n_levels: int, n_pixels: int
         decoder = network.decoder(latent_size, n_pixels * likelihood.outputs_per_pixel)
     if likelihood.shared_outputs:
         decoder = ConstantHead(decoder, likelihood.shared_outputs)
-    return VAE(encoder, decoder, likelihood, n_levels).requires_grad_(False)
+    return VAE(encoder, decoder, likelihood, n_levels, latent_size).requires_grad_(False)
 
 
 class Samples(NamedTuple):

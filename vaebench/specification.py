@@ -29,13 +29,15 @@ from pydantic import (
     PrivateAttr,
     TypeAdapter,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
 from vaebench import experiment_file
 from vaebench.datasets import DATASETS, Dataset
 from vaebench.errors import UserError
-from vaebench.experiment_file import NAME_RULE, Location, is_name, nearest
+from vaebench.experiment_file import NAME_RULE, Location, Mistakes, is_name, nearest
 from vaebench.likelihoods import LIKELIHOODS, Bernoulli
 from vaebench.metrics import METRICS
 from vaebench.networks import NETWORKS, Mlp
@@ -192,52 +194,75 @@ class Experiment(BaseModel):
         """The file's name without its ending; results lie in the folder of that name."""
         return self._name
 
+    @field_validator("grid")
+    @classmethod
+    def _has_settings_and_values(cls, grid: dict[str, list[Any]] | None) -> dict[str, list[Any]] | None:
+        mistakes = Mistakes()
+        if grid is not None and not grid:
+            mistakes.add("is empty; leave it out, or name a setting and its values")
+        for key, values in (grid or {}).items():
+            if key not in Settings.model_fields:
+                mistakes.add(f"no such setting{nearest(key, Settings.model_fields)}", key)
+                continue
+            if not values:
+                mistakes.add("has no values", key)
+            if twice := [value for index, value in enumerate(values) if value in values[:index]]:
+                mistakes.add(f"{twice[0]!r} stands twice", key)
+            for value in values:
+                with mistakes.collected():
+                    _parse(Settings, {key: value})
+        mistakes.raise_any()
+        return grid
+
+    @field_validator("baseline")
+    @classmethod
+    def _is_a_variant(cls, baseline: str, info: ValidationInfo) -> str:
+        """As the file names them, since the variants may hold mistakes of their own."""
+        variants = info.context.get("variants")
+        if isinstance(variants, dict) and baseline not in variants:
+            raise ValueError(f"{baseline!r} is no variant{nearest(baseline, variants)}")
+        return baseline
+
     @model_validator(mode="after")
     def _is_consistent(self) -> Experiment:
-        if self.baseline not in self.variants:
-            raise ValueError(f"baseline: {self.baseline!r} is no variant{nearest(self.baseline, self.variants)}")
-        self._check_grid()
-        self._check_duplicates()
-        return self
-
-    def _check_grid(self) -> None:
-        if self.grid is not None and not self.grid:
-            raise ValueError("grid: is empty; leave it out, or name a setting and its values")
-        for key, values in (self.grid or {}).items():
-            if key not in Settings.model_fields:
-                raise ValueError(f"grid.{key}: no such setting{nearest(key, Settings.model_fields)}")
-            if not values:
-                raise ValueError(f"grid.{key}: has no values")
-            if twice := [value for index, value in enumerate(values) if value in values[:index]]:
-                raise ValueError(f"grid.{key}: {twice[0]!r} stands twice")
-            if variants := [name for name, variant in self.variants.items() if key in variant.given()]:
-                raise ValueError(f"variants.{variants[0]}.{key}: is set by the grid too; set it in one place")
-
-    def _check_duplicates(self) -> None:
+        mistakes = Mistakes()
+        for name, variant in self.variants.items():
+            for key in self.grid_keys:
+                if key in variant.given():
+                    mistakes.add("is set by the grid too; set it in one place", "variants", name, key)
+        mistakes.raise_any()
         variants: dict[str, str] = {}
         for run in self.first_runs:
             other = variants.setdefault(_hash(run.settings), run.variant)
             if other != run.variant:
-                raise ValueError(f"variants.{run.variant}: has the same settings as {other}")
+                mistakes.add(f"has the same settings as {other}", "variants", run.variant)
+        mistakes.raise_any()
+        return self
 
     @cached_property
     def grid_keys(self) -> tuple[str, ...]:
         return tuple(self.grid or {})
 
     @cached_property
+    def grid_points(self) -> tuple[dict[str, Any], ...]:
+        """Every combination of the grid's values, as the file writes them; a single empty one without a grid."""
+        values = itertools.product(*(self.grid or {}).values())
+        return tuple(dict(zip(self.grid_keys, point, strict=True)) for point in values)
+
+    @cached_property
     def runs(self) -> tuple[Run, ...]:
-        """Every run, in the order variant, grid, seed. Raises ValueError where a combination of settings does not fit."""
-        grid = self.grid or {}
-        points = [
-            _parse(Settings, dict(zip(grid, values, strict=True))).given() for values in itertools.product(*grid.values())
-        ]
+        """Every run, in the order variant, grid, seed. Raises ValidationError where combinations of settings do not fit."""
+        points = [_parse(Settings, point).given() for point in self.grid_points]
         runs = []
+        mistakes = Mistakes()
         for variant, settings in self.variants.items():
             for point in points:
                 merged = self.defaults.given() | settings.given() | point
-                first = Run(variant=variant, dataset=self.dataset, seed=0, **merged)
-                # Checked once: another seed changes nothing else.
-                runs += [first, *(first.model_copy(update={"seed": seed}) for seed in range(1, self.seeds))]
+                with mistakes.collected():
+                    first = Run(variant=variant, dataset=self.dataset, seed=0, **merged)
+                    # Checked once: another seed changes nothing else.
+                    runs += [first, *(first.model_copy(update={"seed": seed}) for seed in range(1, self.seeds))]
+        mistakes.raise_any()
         return tuple(runs)
 
     @property
@@ -248,7 +273,7 @@ class Experiment(BaseModel):
     @cached_property
     def cohorts(self) -> tuple[Cohort, ...]:
         """The runs by equal shapes, split evenly into cohorts of at most `lanes`, seed by seed."""
-        shapes = [_shape(run) for run in self.first_runs]
+        shapes = [shape_key(run) for run in self.first_runs]
         groups: dict[str, list[Run]] = {}
         for seed in range(self.seeds):
             for shape, run in zip(shapes, self.runs[seed :: self.seeds], strict=True):
@@ -281,10 +306,7 @@ def load(path: Path, lanes: int | None = None) -> Experiment:
 
     lanes: in place of what the file says; on a GPU a cohort may be larger.
     """
-    if not is_name(path.stem) or path.stem in RESERVED_NAMES:
-        raise UserError(
-            f"{path}: {path.stem!r} cannot name an experiment: small letters, digits, '-' and '.', none of {RESERVED_NAMES}"
-        )
+    require_name(path.stem, path)
     files = experiment_file.read(path)
     try:
         content = experiment_file.merged(files)
@@ -293,6 +315,20 @@ def load(path: Path, lanes: int | None = None) -> Experiment:
         raise UserError(experiment_file.describe(error, _allowed_at, partial(experiment_file.place, files))) from error
     experiment._name = path.stem
     return experiment
+
+
+def parse_run(content: dict[str, Any], path: Path) -> Run:
+    """A run's specification as the file at this path keeps it. Raises UserError where this code does not know it."""
+    try:
+        return _parse(Run, content)
+    except ValidationError as error:
+        raise UserError(f"{path}: was made by other code than this, which cannot read its specification") from error
+
+
+def require_name(name: str, path: Path) -> None:
+    """Raises UserError where this name, of an experiment in that file, cannot be its results' folder's."""
+    if not is_name(name) or name in RESERVED_NAMES:
+        raise UserError(f"{path}: {name!r} cannot name an experiment: {NAME_RULE}, and none of {', '.join(RESERVED_NAMES)}")
 
 
 class _Prepared(BaseModel):
@@ -313,8 +349,11 @@ def parse_dataset(text: str) -> Dataset:
 
 
 def _parse(model: type[BaseModel], content: dict[str, Any]) -> Any:
-    """By way of JSON: strict in its types, yet with mappings for definitions. What JSON cannot say becomes a string."""
-    return model.model_validate_json(json.dumps(content, default=str))
+    """By way of JSON: strict in its types, yet with mappings for definitions. What JSON cannot say becomes a string.
+
+    Validators see the whole content as their context.
+    """
+    return model.model_validate_json(json.dumps(content, default=str), context=content)
 
 
 def json_schema() -> dict[str, Any]:
@@ -324,7 +363,7 @@ def json_schema() -> dict[str, Any]:
     return schema | {"anyOf": [{"required": required}, {"required": ["extends"]}]}
 
 
-def _shape(run: Run) -> str:
+def shape_key(run: Run) -> str:
     """The hash of all that runs of a cohort share."""
     return _hash({key: value for key, value in run.settings.items() if key not in ("seed", "kl")})
 

@@ -13,6 +13,7 @@ results/NAME/cohorts/COHORT/checkpoint.safetensors   of a training job that has 
                             spectrum.parquet    run_id, rank, dimension, kl …
 results/NAME/{runs,summary,comparisons}.csv …   tables, figures/, report.html
              costs/VERB/COHORT.json …           what each job cost; stages.csv sums it up
+             logs/VERB/COHORT.log …             what it said
 results/benchmarks/                             what benchmarks/ measured of vaebench itself
 """
 
@@ -25,6 +26,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
 
 from vaebench.errors import UserError
 
@@ -46,6 +50,10 @@ class Results:
 
     def experiment(self, name: str) -> ExperimentFolder:
         return ExperimentFolder(self.root / name)
+
+    def runs(self) -> list[RunFolder]:
+        """Of all experiments, those that have begun to be written."""
+        return [RunFolder(path) for path in sorted(self.root.glob("*/runs/*")) if path.is_dir()]
 
     @property
     def mlflow_database(self) -> Path:
@@ -110,6 +118,10 @@ class ExperimentFolder:
         """What a job cost when it last ran; job: its verb and, if it has one, its cohort."""
         return self.path / "costs" / f"{'/'.join(job)}.json"
 
+    def log(self, *job: str) -> Path:
+        """What a job said when it last ran."""
+        return self.path / "logs" / f"{'/'.join(job)}.log"
+
 
 @dataclass(frozen=True)
 class CohortFolder:
@@ -145,8 +157,22 @@ class RunFolder:
     path: Path
 
     @property
+    def run_id(self) -> str:
+        return self.path.name
+
+    @property
+    def experiment(self) -> str:
+        """Its name."""
+        return self.path.parents[1].name
+
+    @property
     def record(self) -> Path:
         return self.path / "run.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Of a run that is trained alone and has not ended."""
+        return self.path / "checkpoint.safetensors"
 
     @property
     def weights(self) -> Path:
@@ -175,6 +201,15 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
+        raise UserError(unreadable(path, error)) from error
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Raises UserError where the file is missing or damaged."""
+    try:
+        with path.open("rb") as file, np.load(file) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, BadZipFile) as error:
         raise UserError(unreadable(path, error)) from error
 
 

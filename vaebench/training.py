@@ -8,7 +8,6 @@ of the training images in batches of equal size; the images left over wait for t
 from __future__ import annotations
 
 import json
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -69,17 +68,24 @@ class Checkpoint:
 
 
 def train(
-    runs: Sequence[Run], images: Images, checkpoint: Checkpoint | None = None, device: str = "cpu"
+    runs: Sequence[Run],
+    images: Images,
+    checkpoint: Checkpoint | None = None,
+    device: str = "cpu",
+    report: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[TrainedRun]:
-    """Train runs of one cohort side by side, from the checkpoint if there is one that fits."""
+    """Train runs of one cohort side by side, from the checkpoint if there is one that fits.
+
+    report: called with the epochs done and all epochs, at the start and after each.
+    """
     training = Training(runs, images, device)
     if checkpoint is not None:
         training.resume(checkpoint)
     saved = time.monotonic()
+    report(training.epoch, training.n_epochs)
     while training.epoch < training.n_epochs and len(training):
         training.run_epoch()
-        if training.epoch % math.ceil(training.n_epochs / 10) == 0:
-            print(f"epoch {training.epoch} of {training.n_epochs}, {len(training)} lanes", flush=True)
+        report(training.epoch, training.n_epochs)
         if checkpoint is not None and time.monotonic() - saved >= checkpoint.seconds:
             training.save(checkpoint)
             saved = time.monotonic()

@@ -1,0 +1,91 @@
+"""One run as it lies in its folder: what it was, how it ended, its scores, its trained model."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vaebench.errors import UserError
+from vaebench.latent_dimensions import collapse_verdict
+from vaebench.specification import Run, parse_run
+from vaebench.store import RunFolder, read_arrays, read_json
+
+if TYPE_CHECKING:
+    from vaebench.model import VAE
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """A run's folder. Everything raises UserError where a file that it needs is missing or damaged."""
+
+    folder: RunFolder
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """What training left: `run_id`, `specification`, `diverged_epoch` (None where it did not), `environment`."""
+        return read_json(self.folder.record)
+
+    @cached_property
+    def specification(self) -> Run:
+        return parse_run(self.record["specification"], self.folder.record)
+
+    @cached_property
+    def evaluation(self) -> dict[str, Any] | None:
+        """What scoring left: `n_samples`, `metrics`, `spectrum`; None before."""
+        return read_json(self.folder.evaluation) if self.folder.evaluation.exists() else None
+
+    @property
+    def state(self) -> str:
+        """ "trained and scored", "trained, not scored", or in which epoch it diverged."""
+        if self.record["diverged_epoch"] is not None:
+            return f"diverged in epoch {self.record['diverged_epoch'] + 1} of {self.specification.epochs}"
+        return "trained, not scored" if self.evaluation is None else "trained and scored"
+
+    @property
+    def metrics(self) -> dict[str, dict[str, float | None]]:
+        """Each metric's `value` and `standard_error`; none where the run has no scores."""
+        return {} if self.evaluation is None else self.evaluation["metrics"]
+
+    @property
+    def collapse(self) -> str | None:
+        """The verdict, as `latent_dimensions.collapse_verdict` gives it; None where the run has no scores."""
+        if not self.metrics:
+            return None
+        return collapse_verdict(self.metrics["collapsed_units"]["value"], self.specification.latent_size)
+
+    def model(self) -> VAE:
+        """The trained model, in evaluation mode."""
+        if self.record["diverged_epoch"] is not None:
+            raise UserError(f"{self.folder.run_id} has no weights: it {self.state}")
+        from vaebench.weights import trained_model
+
+        return trained_model(self.specification, self.folder.weights)
+
+    def pictures(self) -> dict[str, np.ndarray]:
+        """Images [n, D] by name: `originals`, `reconstructions`, `samples` and whatever else scoring has drawn."""
+        if not self.metrics:
+            raise UserError(f"{self.folder.run_id} has no pictures: it is {self.state}")
+        return read_arrays(self.folder.pictures)
+
+
+def match(wanted: str, runs: Iterable[str], place: str) -> str:
+    """The run of that id, or the only one whose id begins so. Raises UserError, with what comes nearest.
+
+    runs: by id, or as "EXPERIMENT/ID"; then what is wanted may name the experiment too. place: where they lie.
+    """
+    names = {run: run if "/" in wanted else run.rpartition("/")[2] for run in sorted(runs)}
+    equal = [run for run, name in names.items() if name == wanted]
+    found = equal or [run for run, name in names.items() if name.startswith(wanted)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        more = ", …" if len(found) > 6 else ""
+        raise UserError(f"{place}: {wanted!r} could be each of {len(found)} runs: {', '.join(found[:6])}{more}")
+    close = difflib.get_close_matches(wanted, {name[: len(wanted)] for name in names.values()}, n=1)
+    guess = f"; did you mean {close[0]!r}?" if close else ""
+    raise UserError(f"{place}: no run {wanted!r}{guess}")

@@ -1,0 +1,113 @@
+"""How long runs take to train and to score on this machine: measured on a few steps and a few images of random pixels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+
+from vaebench.evaluation import IMAGE_BLOCK, evaluate
+from vaebench.images import Images
+from vaebench.lanes import build_model, lanes_together
+from vaebench.scores import SIGMA_IMAGES
+from vaebench.specification import Evaluation, Run
+from vaebench.training import Training
+
+# What may be spent on measuring: the largest shapes are measured, the others are scaled by their multiply-adds.
+PROBE_SECONDS = 2.0
+# Multiply-adds of one measurement, some tenths of a second; at most a whole epoch, a whole split.
+TRAINING_SIZE, SCORING_SIZE = 1e9, 2e9
+FEWEST_STEPS = 2
+# Lanes that are scored to see what each takes.
+SCORED_LANES = 2
+
+
+class Speed(NamedTuple):
+    """CPU seconds that one run takes beside those that it was measured with: all its epochs, all images of its split."""
+
+    training: float
+    scoring: float
+
+
+def n_parameters(run: Run) -> int:
+    return sum(parameter.numel() for parameter in build_model(run).parameters())
+
+
+def speeds(shapes: Mapping[str, Sequence[Run]], evaluation: Evaluation) -> dict[str, Speed]:
+    """shapes: by any name, runs of one cohort that are to be trained side by side."""
+    work = {shape: _multiply_adds(runs[0], evaluation) for shape, runs in shapes.items()}
+    found: dict[str, Speed] = {}
+    # The last shape measured of those whose runs stand in one stack, and of those whose runs do not: they differ most.
+    measured: dict[bool, str] = {}
+    begun = time.process_time()
+    for shape in sorted(shapes, key=lambda shape: sum(work[shape]) * len(shapes[shape]), reverse=True):
+        runs = shapes[shape]
+        is_stacked = lanes_together(runs, runs[0].batch_size) == len(runs)
+        if is_stacked not in measured or time.process_time() - begun < PROBE_SECONDS:
+            found[shape] = _measured(runs if is_stacked else runs[:1], evaluation)
+            measured[is_stacked] = shape
+        else:
+            other = measured[is_stacked]
+            found[shape] = Speed(*map(_scaled, found[other], work[shape], work[other]))
+    return found
+
+
+def _scaled(seconds: float, work: float, measured_work: float) -> float:
+    return seconds * work / measured_work
+
+
+def _multiply_adds(run: Run, evaluation: Evaluation) -> Speed:
+    """For one image there are about as many as the model has parameters; a step of training counts as a pass."""
+    sizes = run.dataset.sizes
+    passes = Speed(sizes["train"] * run.epochs, sizes[evaluation.split] * evaluation.n_samples)
+    return Speed(*(n_parameters(run) * n for n in passes))
+
+
+def _measured(runs: Sequence[Run], evaluation: Evaluation) -> Speed:
+    return Speed(_training(runs) / len(runs), _scoring(runs[:SCORED_LANES], evaluation) / len(runs[:SCORED_LANES]))
+
+
+def _training(runs: Sequence[Run]) -> float:
+    """CPU seconds of all epochs, from one on a share of the training and the validation images."""
+    run, sizes = runs[0], runs[0].dataset.sizes
+    step = run.batch_size * len(runs) * n_parameters(run)
+    n_steps = min(max(FEWEST_STEPS, round(TRAINING_SIZE / step)), sizes["train"] // run.batch_size)
+    share = n_steps * run.batch_size / sizes["train"]
+    training = Training(runs, _noise(run, train=share * sizes["train"], validation=share * sizes["validation"]))
+    # The first makes room and chooses kernels.
+    training.run_epoch()
+    return _seconds(training.run_epoch) * run.epochs / share
+
+
+def _scoring(runs: Sequence[Run], evaluation: Evaluation) -> float:
+    """CPU seconds for the whole split, from a share of it and of the validation images."""
+    run, split = runs[0], evaluation.split
+    block = IMAGE_BLOCK * evaluation.n_samples * len(runs) * n_parameters(run)
+    n_images = min(IMAGE_BLOCK * max(1, round(SCORING_SIZE / block)), run.dataset.sizes[split])
+    share = n_images / run.dataset.sizes[split]
+    n_fitted = share * min(run.dataset.sizes["validation"], SIGMA_IMAGES)
+    images = _noise(run, **({"train": IMAGE_BLOCK, "validation": n_fitted} | {split: n_images}))
+    states = [build_model(each).state_dict() for each in runs]
+    # Libraries that only scoring needs are imported by its first call.
+    evaluate(runs[:1], states[:1], images, 1, split)
+    return _seconds(lambda: evaluate(runs, states, images, evaluation.n_samples, split)) / share
+
+
+def _noise(run: Run, **sizes: float) -> Images:
+    """Random grey levels in place of the data set's images, so many in each split."""
+    random = torch.Generator().manual_seed(0)
+    dataset = run.dataset
+    levels = {
+        split: torch.randint(dataset.n_levels, (max(1, round(size)), dataset.n_pixels), dtype=torch.uint8, generator=random)
+        for split, size in sizes.items()
+    }
+    return Images(levels, dataset.n_levels, run.binarisation)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """CPU seconds, which do not depend on what else the machine does."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start

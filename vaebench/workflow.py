@@ -1,0 +1,97 @@
+"""All steps of an experiment without Snakemake: the same commands, so many at a time as there are cores."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from vaebench import loading, progress
+from vaebench.environment import available_cores
+from vaebench.errors import UserError
+from vaebench.fingerprint import PACKAGE
+from vaebench.loading import LoadedExperiment
+from vaebench.specification import load
+from vaebench.store import Results
+
+# A command line after `vaebench`, and where what it says is kept.
+Job = tuple[list[str], Path]
+
+
+def run(experiment: str | Path, results: str | Path = "results", cores: int | None = None) -> LoadedExperiment:
+    """Train, score and compare all that an experiment file asks for, up to the figures and the report.
+
+    Every cohort is a process of its own with one thread, `cores` of them at a time (by default as many as there are), so
+    the numbers are those of the workflow. What is there already is not trained again. Raises UserError for a mistake in
+    the file, and where a step fails by what the user can mend; RuntimeError, with the step's last words, where not.
+
+    >>> import vaebench as vb
+    >>> vb.run("experiments/first.yaml")
+    LoadedExperiment('results/first'): 6 runs
+    """
+    path, results = Path(experiment), Results(Path(results))
+    loaded = load(path)
+    folder = results.experiment(loaded.name)
+
+    def job(verb: str, *options: str) -> Job:
+        return [verb, str(path), *options, "--results", str(results.root)], folder.log(verb, *options[1:])
+
+    stages = [
+        [job("cohort", "--cohort", cohort.name) for cohort in loaded.cohorts],
+        *([job(verb)] for verb in ("aggregate", "draw", "report")),
+    ]
+    if not results.dataset(loaded.dataset.name).exists():
+        prepare = ["prepare", loaded.dataset.argument, "--results", str(results.root)]
+        stages.insert(0, [(prepare, folder.log("prepare"))])
+    n_done, n_jobs = 0, sum(map(len, stages))
+    with progress.shown(loaded.name, "step") as report:
+        report(n_done, n_jobs)
+        for jobs in stages:
+            for _ in _side_by_side(jobs, cores or available_cores()):
+                n_done += 1
+                report(n_done, n_jobs)
+    return loading.load(folder.path)
+
+
+def _side_by_side(jobs: Sequence[Job], cores: int) -> Iterator[None]:
+    """Do all jobs, yielding as each ends. When one fails, or the caller is interrupted, those under way are stopped."""
+    waiting, running = list(jobs), {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < cores:
+                job = waiting.pop(0)
+                running[_started(*job)] = job
+            for process in [each for each in running if each.poll() is not None]:
+                _check(process.returncode, *running.pop(process))
+                yield
+            time.sleep(0.02)
+    finally:
+        for process in running:
+            process.terminate()
+            process.wait()
+
+
+def _started(arguments: list[str], log: Path) -> subprocess.Popen:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    # This very code, also where it is not installed.
+    paths = [str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    with log.open("w", encoding="utf-8") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", "vaebench", *arguments],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+        )
+
+
+def _check(exit_code: int, arguments: list[str], log: Path) -> None:
+    """Raises UserError or RuntimeError where a job has failed."""
+    if exit_code == 0:
+        return
+    said = log.read_text(encoding="utf-8").splitlines() or [""]
+    if exit_code == 1 and said[-1].startswith("vaebench: "):
+        raise UserError(said[-1].removeprefix("vaebench: "))
+    raise RuntimeError(f"vaebench {' '.join(arguments)} ended with code {exit_code}: {said[-1]} (all of it: {log})")
