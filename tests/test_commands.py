@@ -20,6 +20,7 @@ COPIED = ["Makefile", "Snakefile", "README.md", "CONTRIBUTING.md", "CHANGELOG.md
 COPIED += ["pyproject.toml", "environment.yml", "results/README.md"]
 COPIED += ["benchmarks", "docs", "experiments", "profiles", "vaebench"]
 
+REPORT = "results/beta/report.html"
 READ_ENVIRONMENT = "python -c \"import yaml; environment = yaml.safe_load(open('environment.yml'))"
 # Commands that are not run as they stand: why not, and what is run in their place.
 INSTEAD = {
@@ -36,13 +37,14 @@ INSTEAD = {
         f"{READ_ENVIRONMENT}; assert '--requirement requirements.lock' in environment['dependencies'][-1]['pip']\"",
     ),
     "conda activate vaebench": ("conda is not here", f"{READ_ENVIRONMENT}; assert environment['name'] == 'vaebench'\""),
-    "snakemake --profile profiles/gpu results/beta/report.html": (
+    f"snakemake --cores 4 {REPORT}": ("the tutorial does so with another file", f"snakemake --cores 4 --dry-run {REPORT}"),
+    f"snakemake --profile profiles/gpu {REPORT}": (
         "it needs a GPU",
-        "snakemake --profile profiles/gpu --dry-run results/beta/report.html",
+        f"snakemake --profile profiles/gpu --dry-run {REPORT}",
     ),
-    "snakemake --profile profiles/slurm results/beta/report.html": (
+    f"snakemake --profile profiles/slurm {REPORT}": (
         "it needs a cluster, and the plugin for it",
-        "snakemake --profile profiles/slurm --executor local --dry-run results/beta/report.html",
+        f"snakemake --profile profiles/slurm --executor local --dry-run {REPORT}",
     ),
 }
 SMALL = {"defaults": {"epochs": 2}, "grid": {"latent_size": [8]}, "seeds": 2, "evaluation": {"n_samples": 4}}
