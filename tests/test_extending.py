@@ -31,6 +31,12 @@ EXPERIMENT = {
     "baseline": "laplace",
     "evaluation": {"n_samples": 4},
 }
+COHORTS = """
+from pathlib import Path
+from vaebench.specification import load
+
+print(*(cohort.name for cohort in load(Path("experiments/extended.yaml")).cohorts))
+"""
 DRAW = """
 from pathlib import Path
 from vaebench import tables
@@ -66,7 +72,7 @@ def extended(tmp_path_factory) -> Path:
     (folder / "experiments/extended.yaml").write_text(yaml.safe_dump(EXPERIMENT), encoding="utf-8")
     file = "experiments/extended.yaml"
     call(folder, "-m", "vaebench", "prepare", "bars")
-    for cohort in re.findall(r"^  (\S+-\d+):", call(folder, "-m", "vaebench", "check", file), re.M):
+    for cohort in call(folder, "-c", COHORTS).split():
         call(folder, "-m", "vaebench", "cohort", file, "--cohort", cohort)
     call(folder, "-m", "vaebench", "aggregate", file)
     return folder
