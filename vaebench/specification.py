@@ -114,13 +114,14 @@ class Run(Settings):
 
     @model_validator(mode="after")
     def _fits_its_data(self) -> Run:
+        mistakes = Mistakes()
         n_images = self.dataset.sizes["train"]
         if self.batch_size > n_images:
-            raise ValueError(
-                f"batch_size: {self.batch_size} is more than the {n_images} training images of {self.dataset.kind}"
-            )
+            kind = self.dataset.kind
+            mistakes.add(f"{self.batch_size} is more than the {n_images} training images of {kind}", "batch_size")
         if self.dataset.n_levels == 2 and self.binarisation != "none":
-            raise ValueError(f"binarisation: {self.dataset.kind} is binary as it is; allowed: none")
+            mistakes.add(f"{self.dataset.kind} is binary as it is; allowed: none", "binarisation")
+        mistakes.raise_any()
         return self
 
     @cached_property
@@ -230,9 +231,11 @@ class Experiment(BaseModel):
             for key in self.grid_keys:
                 if key in variant.given():
                     mistakes.add("is set by the grid too; set it in one place", "variants", name, key)
+        with mistakes.collected():
+            first_runs = self.first_runs
         mistakes.raise_any()
         variants: dict[str, str] = {}
-        for run in self.first_runs:
+        for run in first_runs:
             other = variants.setdefault(_hash(run.settings), run.variant)
             if other != run.variant:
                 mistakes.add(f"has the same settings as {other}", "variants", run.variant)

@@ -83,7 +83,7 @@ def close() -> str:
     lines = []
     for name in _experiments:
         folder = Results().experiment(name)
-        stages = costs.stage_costs(_notes(name), planning)
+        stages = costs.stage_costs(notes(experiment(name), Results()), planning)
         if stages:
             costs.keep(folder, stages)
             lines += [f"{name}: {costs.sentence(stages)}", *costs.lines(stages)]
@@ -94,9 +94,9 @@ def close() -> str:
     return "\n".join(lines)
 
 
-def _notes(name: str) -> list[Path]:
+def notes(experiment: Experiment, results: Results) -> list[Path]:
     """Where the jobs of an experiment note what they cost, in the order of the workflow."""
-    folder, cohorts = Results().experiment(name), [cohort.name for cohort in experiment(name).cohorts]
-    of_cohorts = [folder.cost("cohort", cohort) for cohort in cohorts]
+    folder = results.experiment(experiment.name)
+    of_cohorts = [folder.cost("cohort", cohort.name) for cohort in experiment.cohorts]
     of_all = [folder.cost(verb) for verb in ("aggregate", "draw", "report", "track")]
-    return [Results().dataset_cost(experiment(name).dataset.name), *of_cohorts, *of_all]
+    return [results.dataset_cost(experiment.dataset.name), *of_cohorts, *of_all]

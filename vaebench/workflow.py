@@ -9,13 +9,15 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from vaebench import loading, progress
+from vaebench import costs, loading, progress, stages
+from vaebench.costs import StageCost
 from vaebench.environment import available_cores
 from vaebench.errors import UserError
 from vaebench.fingerprint import PACKAGE
 from vaebench.loading import LoadedExperiment
 from vaebench.specification import load
 from vaebench.store import Results
+from vaebench.timing import peak_megabytes
 
 # A command line after `vaebench`, and where what it says is kept.
 Job = tuple[list[str], Path]
@@ -29,9 +31,12 @@ def run(experiment: str | Path, results: str | Path = "results", cores: int | No
     the file, and where a step fails by what the user can mend; RuntimeError, with the step's last words, where not.
 
     >>> import vaebench as vb
-    >>> vb.run("experiments/first.yaml")
-    LoadedExperiment('results/first'): 6 runs
+    >>> vb.run("experiments/frist.yaml")
+    Traceback (most recent call last):
+        ...
+    vaebench.errors.UserError: experiments/frist.yaml: no such file; did you mean 'first'? allowed: first
     """
+    begun = time.process_time()
     path, results = Path(experiment), Results(Path(results))
     loaded = load(path)
     folder = results.experiment(loaded.name)
@@ -39,20 +44,22 @@ def run(experiment: str | Path, results: str | Path = "results", cores: int | No
     def job(verb: str, *options: str) -> Job:
         return [verb, str(path), *options, "--results", str(results.root)], folder.log(verb, *options[1:])
 
-    stages = [
+    steps = [
         [job("cohort", "--cohort", cohort.name) for cohort in loaded.cohorts],
         *([job(verb)] for verb in ("aggregate", "draw", "report")),
     ]
     if not results.dataset(loaded.dataset.name).exists():
         prepare = ["prepare", loaded.dataset.argument, "--results", str(results.root)]
-        stages.insert(0, [(prepare, folder.log("prepare"))])
-    n_done, n_jobs = 0, sum(map(len, stages))
+        steps.insert(0, [(prepare, folder.log("prepare"))])
+    n_done, n_jobs = 0, sum(map(len, steps))
     with progress.shown(loaded.name, "step") as report:
         report(n_done, n_jobs)
-        for jobs in stages:
+        for jobs in steps:
             for _ in _side_by_side(jobs, cores or available_cores()):
                 n_done += 1
                 report(n_done, n_jobs)
+    planning = StageCost("planning", 1, None, round(time.process_time() - begun, 2), round(peak_megabytes()))
+    costs.keep(folder, costs.stage_costs(stages.notes(loaded, results), planning))
     return loading.load(folder.path)
 
 
