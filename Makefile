@@ -23,9 +23,9 @@ lint: .venv/ready
 	snakefmt --check Snakefile
 	snakemake --lint
 
-# The variable leaves out an advertisement, which would stand among the warnings.
+# The variable leaves out a notice of the theme's makers, which would stand among the warnings.
 docs: .venv/ready
-	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 	@echo "documentation: site/index.html"
 
 ui: .venv/ready
