@@ -60,7 +60,7 @@ def steps(page: str) -> Iterator[tuple[str, str]]:
             yield from (("sh", command) for command in commands if command)
         elif path and language == "yaml":
             yield path[1], text
-        elif language == "python" and not path and ">>>" not in text:
+        elif language == "python" and text.startswith("import "):
             yield "python", text
 
 
