@@ -1,6 +1,7 @@
 # make report   the main job: trains the digits experiment and says where its report lies
 # make test     every test, in the same environment
 # make lint     formatting and lint of code and workflow
+# make docs     the documentation as a site, in site/; it opens without a network
 # make ui       the MLflow page of all runs, on this machine only
 # make benchmark   what training, scoring and planning cost, against the floor and against the peers
 
@@ -8,7 +9,7 @@ PYTHON ?= python3
 CORES ?= 4
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: report test lint ui benchmark
+.PHONY: report test lint docs ui benchmark
 
 report: .venv/ready
 	snakemake --cores $(CORES)
@@ -21,6 +22,11 @@ lint: .venv/ready
 	ruff format --check .
 	snakefmt --check Snakefile
 	snakemake --lint
+
+# The variable leaves out a notice of the theme's makers, which would stand among the warnings.
+docs: .venv/ready
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+	@echo "documentation: site/index.html"
 
 ui: .venv/ready
 	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///results/mlflow.db
