@@ -67,6 +67,10 @@ class VAE(nn.Module):
         """z: [B, Z] -> the likelihood's parameters [B, P]."""
         return self.decoder(z)
 
+    def mean_images(self, z: Tensor) -> Tensor:
+        """z: [B, Z] -> the likelihood's mean E[x|z], [B, D]."""
+        return self.likelihood.mean(self.decode(z))
+
     def log_likelihood(self, parameters: Tensor, x: Tensor) -> Tensor:
         """log p(x|z) in nats per image: [..., P], [..., D] -> [...]."""
         return self.likelihood.log_prob(parameters, x, self.n_levels)
