@@ -112,7 +112,7 @@ rule draw:
     output:
         report(
             directory("results/{experiment}/figures"),
-            patterns=["{figure}.svg"],
+            patterns=[r"{figure,[^/]+}.svg"],
             category="{experiment}",
             caption="vaebench/captions/figure.rst",
             labels={"shows": "{figure}"},
@@ -122,7 +122,7 @@ rule draw:
     conda:
         "environment.yml"
     params:
-        key=keys.figures_key(FIGURES.functions),
+        key=lambda wildcards: keys.figures_key(experiment(wildcards.experiment), FIGURES.functions),
         captions={name: figure.caption for name, figure in FIGURES.items()},
     shell:
         "python -m vaebench draw experiments/{wildcards.experiment}.yaml > {log} 2>&1"

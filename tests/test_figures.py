@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -175,10 +176,24 @@ def test_a_name_is_taken_once():
         registry.register(title="t", caption="c.")(draw)
 
 
+def test_the_headline_is_answered_by_the_first_figure_that_shows_it_or_by_one_of_its_own(tmp_path):
+    source = make_tables(tmp_path, EXPERIMENTS["one run"])
+    for metric, figure in (("elbo", "elbo"), ("rate", "rate-distortion"), ("active_units", "active-units")):
+        asked = replace(source, experiment=source.experiment.model_copy(update={"headline": metric}))
+        assert FIGURES.answering(asked) == figure
+        assert "headline" not in FIGURES.applicable(asked)
+    asked = replace(source, experiment=source.experiment.model_copy(update={"headline": "psnr"}))
+    assert FIGURES.answering(asked) == "headline"
+    assert "headline" in FIGURES.applicable(asked)
+    [ax] = draw(asked, "headline").axes
+    assert ax.get_xlabel() == "test PSNR [dB], higher is better"
+    assert list(ax.lines[0].get_xdata()) == list(source.tables.runs.psnr)
+
+
 def test_draw_all_writes_every_format_of_what_applies_and_the_same_bytes_again(tmp_path):
     source = make_tables(tmp_path, EXPERIMENTS["one run"])
     starts = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
-    names = {f"{name}.{suffix}" for name in set(FIGURES) - {"linear-optimum"} for suffix in starts}
+    names = {f"{name}.{suffix}" for name in set(FIGURES) - {"linear-optimum", "headline"} for suffix in starts}
     write_text(source.folder.figure("linear-optimum", "png"), "left from when a variant was linear")
     drawn = []
     for _ in range(2):
@@ -192,17 +207,17 @@ def test_draw_all_writes_every_format_of_what_applies_and_the_same_bytes_again(t
 
 
 def test_binary_data_have_no_bits_of_grey_levels_and_only_linear_variants_an_optimum(tmp_path):
-    names = {"binary data": {"bits-per-dimension", "linear-optimum"}, "linear": set()}
+    names = {"binary data": {"bits-per-dimension", "linear-optimum", "headline"}, "linear": {"headline"}}
     for name, missing in names.items():
         (tmp_path / name).mkdir()
         source = make_tables(tmp_path / name, EXPERIMENTS[name])
-        assert FIGURES.applicable(source.tables) == [figure for figure in FIGURES if figure not in missing]
+        assert FIGURES.applicable(source) == [figure for figure in FIGURES if figure not in missing]
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_figure_fits_its_page_for_any_experiment(name, tmp_path):
     source = make_tables(tmp_path, EXPERIMENTS[name], DIVERGED.get(name, ()))
-    for figure in FIGURES.applicable(source.tables):
+    for figure in FIGURES.applicable(source):
         drawing = draw(source, figure)
         drawing.draw_without_rendering()
         page, drawn = drawing.bbox_inches, drawing.get_tightbbox()

@@ -15,6 +15,7 @@ from vaebench.costs import StageCost
 from vaebench.errors import UserError
 from vaebench.figures import FIGURES
 from vaebench.metrics import FAMILIES, METRICS
+from vaebench.plotting import Source
 from vaebench.presentation import metrics_by_family
 from vaebench.store import Results, replacing, write_json, write_text
 
@@ -253,8 +254,8 @@ def test_the_page_stands_alone(written):
 
 
 def test_every_figure_is_embedded_with_its_caption(written):
-    _, folder, page = written()
-    figures = [FIGURES[name] for name in FIGURES.applicable(tables.load(folder))]
+    experiment, folder, page = written()
+    figures = [FIGURES[name] for name in FIGURES.applicable(Source(experiment, folder, tables.load(folder)))]
     assert sum(link.startswith("data:") for link in page.links) == len(figures)
     assert sum(link.startswith("data:image/png") for link in page.links) == 1
     for figure in figures:

@@ -1,7 +1,7 @@
 """Figures: pictures of an experiment's tables, for the report and for papers.
 
 A figure is registered once, with its title and its caption; the workflow, the report and the tests read them from here.
-Not every figure applies to every experiment: a file is drawn for each of `FIGURES.applicable(tables)`, and for no other.
+Not every figure applies to every experiment: files are drawn for each of `FIGURES.applicable(source)`, and for no other.
 Figures compute no science: they show the numbers of the tables, and reduce over seeds at most. A variant has the same
 colour, marker and dash everywhere, so that it also reads without colour. Runs whose log-likelihoods are in different units
 share no axis for them. Diverged runs have no numbers to show; legends and row labels count them.
@@ -14,13 +14,16 @@ from __future__ import annotations
 import itertools
 import math
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vaebench.latent_figures import LATENT_FIGURES
+from vaebench.metrics import METRICS, Metric
 from vaebench.plotting import (
     GREY,
+    HEADLINE,
     Figures,
     Source,
     add_legend,
@@ -60,19 +63,40 @@ def draw_all(experiment: Experiment, results: Results) -> None:
 
     folder = results.experiment(experiment.name)
     source = Source(experiment, folder, tables.load(folder))
+    drawn = set()
     with styled():
-        applicable = FIGURES.applicable(source.tables)
-        for name in FIGURES.keys() - applicable:
-            for suffix in METADATA:
-                folder.figure(name, suffix).unlink(missing_ok=True)
-        for name in applicable:
-            drawing = FIGURES[name].draw(source)
-            # Laid out once; otherwise every format would do it again.
-            drawing.get_layout_engine().execute(drawing)
-            drawing.set_layout_engine(None)
-            for suffix, metadata in METADATA.items():
-                with replacing(folder.figure(name, suffix)) as temporary:
-                    drawing.savefig(temporary, format=suffix, metadata=metadata)
+        for name in FIGURES.applicable(source):
+            drawn |= _save(FIGURES[name].draw(source), [folder.figure(name, suffix) for suffix in METADATA])
+        for variant, name in itertools.product(source.shown_variants, FIGURES.applicable(source, per_variant=True)):
+            figure = FIGURES[name]
+            drawn |= _save(figure.draw(source, variant), [folder.variant_figure(variant, name, figure.suffix)])
+    for path in folder.figures.rglob("*.*"):
+        if path.suffix[1:] in METADATA and path not in drawn:
+            path.unlink()
+
+
+def _save(drawing: Drawing, paths: list[Path]) -> set[Path]:
+    # Laid out once; otherwise every format would do it again.
+    drawing.get_layout_engine().execute(drawing)
+    drawing.set_layout_engine(None)
+    for path in paths:
+        suffix = path.suffix[1:]
+        with replacing(path) as temporary:
+            drawing.savefig(temporary, format=suffix, metadata=METADATA[suffix])
+    return set(paths)
+
+
+@FIGURES.register(
+    title="Headline metric by variant",
+    caption=(
+        "The metric that the experiment asks for, on the scored images. Small points are training seeds, large markers "
+        "their means, bars 95 % intervals over seeds (for three seeds or more). Panels, if there are several, differ in "
+        "unit or data and cannot be compared with each other."
+    ),
+    applies=lambda source: FIGURES.answering(source) == HEADLINE,
+)
+def headline(source: Source) -> Drawing:
+    return _by_variant(source, METRICS[source.experiment.headline])
 
 
 @FIGURES.register(
@@ -82,13 +106,22 @@ def draw_all(experiment: Experiment, results: Results) -> None:
         "better. Small points are training seeds, large markers their means, bars 95 % intervals over seeds (for three "
         "seeds or more). Panels differ in unit or data and cannot be compared with each other."
     ),
+    shows=("elbo",),
 )
 def elbo(source: Source) -> Drawing:
-    panels = dict(list(source.row_runs.groupby("scale", sort=False)))
+    return _by_variant(source, METRICS["elbo"])
+
+
+def _by_variant(source: Source, metric: Metric) -> Drawing:
+    """A dot plot of a metric, with a panel for each unit of log-likelihoods where it is in that unit."""
+    runs = source.row_runs
+    panels = dict(list(runs.groupby("scale", sort=False))) if metric.per_likelihood else {"": runs}
     drawing, axes = row_panels(source, list(panels.values()))
-    for ax, (scale, runs) in zip(axes, panels.items(), strict=True):
-        dot_plot(ax, source, runs, "elbo")
-        ax.set(title=scale, xlabel=f"{source.experiment.evaluation.split} ELBO [nats per image], higher is better")
+    unit = f" [{metric.unit}]" if metric.unit else ""
+    better = f", {metric.better} is better" if metric.better else ""
+    for ax, (scale, shown) in zip(axes, panels.items(), strict=True):
+        dot_plot(ax, source, shown, metric.name)
+        ax.set(title=scale, xlabel=f"{source.experiment.evaluation.split} {metric.label}{unit}{better}")
     return drawing
 
 
@@ -101,7 +134,8 @@ def elbo(source: Source) -> Drawing:
         "probability. Small points are training seeds, large markers their means, bars 95 % intervals over seeds (for "
         "three seeds or more)."
     ),
-    applies=lambda tables: tables.runs.common_bits_per_dim.notna().any(),
+    applies=lambda source: source.tables.runs.common_bits_per_dim.notna().any(),
+    shows=("common_bits_per_dim", "bits_per_dim"),
 )
 def bits_per_dimension(source: Source) -> Drawing:
     panels = [("Common likelihood", "common_bits_per_dim", _having(source.row_runs, "common_bits_per_dim"))]
@@ -124,6 +158,7 @@ def bits_per_dimension(source: Source) -> Drawing:
         "towards the lower left, and moving down along a line buys reconstruction with rate. Panels differ in unit or data "
         "and cannot be compared."
     ),
+    shows=("rate", "distortion"),
 )
 def rate_distortion(source: Source) -> Drawing:
     scales, latent_sizes = source.runs.scale.unique(), sorted(source.runs.latent_size.unique())
@@ -190,6 +225,7 @@ def training_curves(source: Source) -> Drawing:
         "The first trained seed of each variant is shown; pixels are black at 0 and white at 1, values outside are "
         "clipped."
     ),
+    raster=True,
 )
 def reconstructions(source: Source) -> Drawing:
     [point] = source.chosen_points(1)

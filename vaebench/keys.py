@@ -43,9 +43,9 @@ def tables_key(experiment: Experiment) -> str:
     return _key([run.run_id for run in experiment.runs], experiment.baseline, fingerprint("tables", frozenset(METRICS)))
 
 
-def figures_key(functions: frozenset[str]) -> str:
+def figures_key(experiment: Experiment, functions: frozenset[str]) -> str:
     """functions: the names of those that draw figures."""
-    return _key(fingerprint("figures", functions | frozenset(METRICS)))
+    return _key(experiment.headline, fingerprint("figures", functions | frozenset(METRICS)))
 
 
 def report_key(experiment: Experiment) -> str:

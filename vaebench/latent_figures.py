@@ -78,6 +78,7 @@ def kl_spectrum(source: Source) -> Drawing:
         "points are training seeds, large markers their means; coloured bars, if any, are 95 % intervals over seeds. A "
         "grey bar is the ceiling, where every latent dimension is active."
     ),
+    shows=("active_units",),
 )
 def active_units(source: Source) -> Drawing:
     if source.experiment.grid_keys == ("latent_size",) and len(source.points) > 1:
@@ -134,6 +135,7 @@ def collapse_curves(source: Source) -> Drawing:
         "mutual information is estimated from the N scored images and cannot exceed ln N; a dark bar that comes near this "
         "line shows only that there is as much, or more. Noise can take a small part below 0; it is drawn as 0."
     ),
+    shows=("mutual_information", "total_correlation", "dimension_kl"),
 )
 def information(source: Source) -> Drawing:
     drawing, [ax] = row_panels(source, [source.row_runs])
@@ -161,7 +163,7 @@ def information(source: Source) -> Drawing:
         f"Hollow: its eigenvalue lies within {100 * BOUNDARY:g} % of βσ², where the optimum all but leaves open whether it "
         "is active."
     ),
-    applies=lambda tables: tables.runs.optimal_elbo.notna().any(),
+    applies=lambda source: source.tables.runs.optimal_elbo.notna().any(),
 )
 def linear_optimum(source: Source) -> Drawing:
     spectrum = source.spectrum[source.spectrum.optimal_kl.notna()]

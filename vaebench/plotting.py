@@ -35,18 +35,34 @@ COLOURS = (0, 1, 2, 3, 4, 9, 5)
 GREY = "0.45"
 # A figure of more rows is read by no one and takes minutes to draw: a thousand are five metres high.
 MOST_ROWS = 200
+# More variants than this have no figures of their own.
+MOST_VARIANTS = 24
+# The figure of whatever metric no other figure shows.
+HEADLINE = "headline"
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the report. caption: plain text, what is shown and how to read it; applies: whether the tables of an
-    experiment have what it shows."""
+    """A figure of the report.
+
+    caption: plain text, what is shown and how to read it. draw: from a source or, if it is drawn for each variant, from a
+    source and a variant's name. applies: whether the source has what it shows. shows: the metrics whose values can be read
+    from it. raster: it is made of pixels, so that pages show the png.
+    """
 
     name: str
     title: str
     caption: str
-    draw: Callable[[Source], Drawing]
-    applies: Callable[[Tables], bool]
+    draw: Callable[..., Drawing]
+    applies: Callable[[Source], bool] = lambda source: True
+    shows: tuple[str, ...] = ()
+    per_variant: bool = False
+    raster: bool = False
+
+    @property
+    def suffix(self) -> str:
+        """Of the file that pages show."""
+        return "png" if self.raster else "svg"
 
 
 class Figures(dict[str, Figure]):
@@ -57,9 +73,16 @@ class Figures(dict[str, Figure]):
         """The names of the functions that draw them."""
         return frozenset(figure.draw.__name__ for figure in self.values())
 
-    def applicable(self, tables: Tables) -> list[str]:
-        """The names of the figures that there are for an experiment with these tables."""
-        return [name for name, figure in self.items() if figure.applies(tables)]
+    def applicable(self, source: Source, per_variant: bool = False) -> list[str]:
+        """The names of the figures that there are for an experiment: those of all its variants, or those of each."""
+        figures = (figure for figure in self.values() if figure.per_variant == per_variant)
+        return [figure.name for figure in figures if figure.applies(source)]
+
+    def answering(self, source: Source) -> str:
+        """The name of the first figure that shows the experiment's headline metric: "headline" where no other does."""
+        headline = source.experiment.headline
+        names = (name for name, figure in self.items() if headline in figure.shows and figure.applies(source))
+        return next(names, HEADLINE)
 
     def add(self, figure: Figure) -> None:
         """Raises ValueError for a name taken."""
@@ -67,13 +90,14 @@ class Figures(dict[str, Figure]):
             raise ValueError(f"two figures are called {figure.name!r}")
         self[figure.name] = figure
 
-    def register(
-        self, title: str, caption: str, applies: Callable[[Tables], bool] = lambda tables: True
-    ) -> Callable[[Callable[[Source], Drawing]], Figure]:
-        """Decorator: the function becomes the figure of its own name, with hyphens. Raises ValueError for a name taken."""
+    def register(self, title: str, caption: str, **options: Any) -> Callable[[Callable[..., Drawing]], Figure]:
+        """Decorator: the function becomes the figure of its own name, with hyphens; options: the other fields of `Figure`.
 
-        def register(draw: Callable[[Source], Drawing]) -> Figure:
-            figure = Figure(draw.__name__.replace("_", "-"), title, caption, draw, applies)
+        Raises ValueError for a name taken.
+        """
+
+        def register(draw: Callable[..., Drawing]) -> Figure:
+            figure = Figure(draw.__name__.replace("_", "-"), title, caption, draw, **options)
             self.add(figure)
             return figure
 
@@ -123,6 +147,11 @@ class Source:
         leading = "latent_size" if "latent_size" in grid else next(iter(grid), None)
         chosen = itertools.product(*(_spread(values, most if key == leading else 1) for key, values in grid.items()))
         return [self.points.index(dict(zip(grid, values, strict=True))) for values in chosen]
+
+    @cached_property
+    def shown_variants(self) -> list[str]:
+        """The variants that have figures of their own: the first of the file."""
+        return list(self.experiment.variants)[:MOST_VARIANTS]
 
     @cached_property
     def row_points(self) -> list[int]:

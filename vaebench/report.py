@@ -27,6 +27,7 @@ from vaebench.figures import FIGURES
 from vaebench.latent_dimensions import ACTIVE_VARIANCE, COLLAPSE_DELTA, COLLAPSE_EPSILON
 from vaebench.linear_optimum import BOUNDARY
 from vaebench.metrics import FAMILIES, METRICS, Metric
+from vaebench.plotting import Source
 from vaebench.presentation import format_column, format_counts, format_number, heading, metrics_by_family, presented
 from vaebench.scores import CORRELATION_SAMPLES, LEVEL_SAMPLES, SIGMA_IMAGES
 from vaebench.specification import REGISTRIES, Experiment, Run
@@ -83,7 +84,7 @@ def _content(experiment: Experiment, folder: ExperimentFolder, tables: Tables) -
         "summary": summary(experiment, tables),
         "comparisons": comparisons(experiment, tables),
         "linear": linear_against_optimum(experiment, tables, linear),
-        "figures": [_figure(folder, name) for name in FIGURES.applicable(tables)],
+        "figures": [_figure(folder, name) for name in FIGURES.applicable(Source(experiment, folder, tables))],
         "metrics": {FAMILIES[family]: metrics for family, metrics in metrics_by_family(tables.runs).items()},
         "settings": settings(experiment),
         "methods": methods(experiment),

@@ -12,7 +12,8 @@ results/NAME/cohorts/COHORT/checkpoint.safetensors   of a training job that has 
                             history.parquet     the histories of all its runs
                             metrics.parquet     run_id, metric, value, standard_error
                             spectrum.parquet    run_id, rank, dimension, kl …
-results/NAME/{runs,summary,comparisons}.csv …   tables, figures/, report.html
+results/NAME/{runs,summary,comparisons}.csv …   tables, report.html
+             figures/NAME.{png,svg,pdf}         and variants/VARIANT/NAME.{png,svg} below it
              costs/VERB/COHORT.json …           what each job cost; stages.csv sums it up
 results/benchmarks/                             what benchmarks/ measured of vaebench itself
 """
@@ -72,8 +73,15 @@ class ExperimentFolder:
     def cohort(self, name: str) -> CohortFolder:
         return CohortFolder(self.path / "cohorts" / name)
 
+    @property
+    def figures(self) -> Path:
+        return self.path / "figures"
+
     def figure(self, name: str, suffix: str) -> Path:
-        return self.path / "figures" / f"{name}.{suffix}"
+        return self.figures / f"{name}.{suffix}"
+
+    def variant_figure(self, variant: str, name: str, suffix: str) -> Path:
+        return self.figures / "variants" / variant / f"{name}.{suffix}"
 
     @property
     def runs(self) -> Path:
