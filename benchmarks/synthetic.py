@@ -16,8 +16,9 @@ import pandas as pd
 import torch
 
 from vaebench import jobs, specification, splits
-from vaebench.evaluation import N_PICTURES, Evaluated, Pictures
+from vaebench.evaluation import Evaluated
 from vaebench.images import Images
+from vaebench.pictures import GRID, N_PICTURES, Pictures, latent_means
 from vaebench.scores import CORRELATION_SAMPLES, Scores
 from vaebench.specification import Experiment, Run
 from vaebench.store import Results
@@ -56,9 +57,29 @@ def evaluated(
     runs: Sequence[Run], states: Sequence[dict], images: Images, n_samples: int, split: str, device: str
 ) -> list[Evaluated]:
     """In place of `vaebench.evaluation.evaluate`."""
-    pixels = images.as_pixels(images[split])[:N_PICTURES].numpy()
-    pictures = Pictures(pixels, 1 - pixels, pixels**2)
-    return [Evaluated(run, _scores(run, run.dataset.sizes[split]), pictures) for run in runs]
+    scores = [_scores(run, run.dataset.sizes[split]) for run in runs]
+    latent = [latent_means(of_run, images.labels.get(split)) for of_run in scores]
+    return list(map(Evaluated, runs, scores, map(_pictures, runs), latent))
+
+
+def _pictures(run: Run) -> Pictures:
+    """Noise."""
+    random = _random(run)
+
+    def noise(*shape: int) -> np.ndarray:
+        return random.integers(256, size=(*shape, run.dataset.n_pixels), dtype=np.uint8)
+
+    return Pictures(
+        originals=noise(N_PICTURES),
+        reconstructions=noise(N_PICTURES),
+        others=noise(N_PICTURES),
+        samples=noise(N_PICTURES),
+        traversals=noise(2, N_PICTURES),
+        traversed=np.array([0, run.latent_size - 1]),
+        traversed_kl=np.array([4.0, 1e-3]),
+        interpolation=noise(N_PICTURES),
+        grid=noise(GRID, GRID) if run.latent_size == 2 else None,
+    )
 
 
 def _scores(run: Run, n: int) -> Scores:

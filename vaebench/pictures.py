@@ -37,8 +37,7 @@ class Pictures:
     traversals: np.ndarray  # [2, n, D] at the first original's posterior mean, but z_i from -REACH to REACH
     traversed: np.ndarray  # int [2]: these i, the dimension with the largest and that with the smallest KL
     traversed_kl: np.ndarray  # float [2]: their KL, in nats
-    ends: np.ndarray  # [2, D] two originals, of different classes where there are labels
-    interpolation: np.ndarray  # [n, D] in a straight line from the one's posterior mean to the other's
+    interpolation: np.ndarray  # [n, D] between two originals, which come first and last: along the line of their means
     grid: np.ndarray | None = None  # [G, G, D] of a two-dimensional z: z_1 grows to the right, z_2 upwards
 
 
@@ -64,6 +63,7 @@ def make_pictures(
     some = _spread(len(x), 2 * N_PICTURES)
     originals, others = some[::2], some[1::2]
     ends = _two_classes(originals, labels)
+    first, last = (_grey(x[[end]]) for end in ends)
     by_kl = [dimensions(of_lane) for of_lane in scores]
     traversed = [found["dimension"][[0, -1]] for found in by_kl]
     means = [of_lane.mean for of_lane in scores]
@@ -71,18 +71,19 @@ def make_pictures(
         "reconstructions": [mean[originals] for mean in means],
         "samples": list(prior.cpu().numpy()),
         "traversals": [_traversals(mean[ends[0]], pair) for mean, pair in zip(means, traversed, strict=True)],
-        "interpolation": [np.linspace(*mean[ends], N_PICTURES) for mean in means],
+        "interpolation": [np.linspace(*mean[ends], N_PICTURES - 2) for mean in means],
     }
     if prior.shape[-1] == 2:
         codes["grid"] = [_plane()] * len(scores)
     decoded = {name: _decoded(stack, np.stack(of_lanes), x.device) for name, of_lanes in codes.items()}
-    shared = {"originals": _grey(x[originals]), "others": _grey(x[others]), "ends": _grey(x[ends])}
+    decoded["interpolation"] = [np.concatenate([first, between, last]) for between in decoded["interpolation"]]
     return [
         Pictures(
-            **shared,
-            **{name: images[lane] for name, images in decoded.items()},
+            originals=_grey(x[originals]),
+            others=_grey(x[others]),
             traversed=traversed[lane],
             traversed_kl=by_kl[lane]["kl"][[0, -1]],
+            **{name: images[lane] for name, images in decoded.items()},
         )
         for lane in range(len(scores))
     ]

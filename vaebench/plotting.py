@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vaebench.metrics import METRICS
+from vaebench.projections import Projections
 from vaebench.specification import Experiment
 from vaebench.store import ExperimentFolder
 
@@ -134,6 +135,11 @@ class Source:
     def spectrum(self) -> pd.DataFrame:
         """The table of latent dimensions, with the variant and the point of each run."""
         return self.tables.spectrum.merge(self.trained[["run_id", "variant", "point"]], on="run_id")
+
+    @cached_property
+    def projections(self) -> Projections:
+        """The posterior means of runs in the plane, by run_id."""
+        return Projections(self.folder)
 
     @cached_property
     def points(self) -> list[dict[str, Any]]:
