@@ -13,31 +13,29 @@ from __future__ import annotations
 
 import itertools
 import math
-import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vaebench.curves import CURVES
 from vaebench.latent_figures import LATENT_FIGURES
 from vaebench.latent_pictures import LATENT_PICTURES
 from vaebench.metrics import METRICS, Metric
+from vaebench.panels import dot_plot, row_panels, widened
 from vaebench.plotting import (
+    DOUBLE,
     GREY,
     HEADLINE,
+    SINGLE,
     Figures,
     Source,
     add_legend,
-    bands,
-    dot_plot,
+    fitting_width,
     legend_entry,
-    row_panels,
-    say_what_is_left_out,
     styled,
     subplots,
-    whole_numbers,
-    widened,
-    word,
+    wrapped,
 )
 from vaebench.specification import Experiment
 from vaebench.store import Results, replacing
@@ -50,8 +48,6 @@ if TYPE_CHECKING:
 
 # Formats, and what keeps dates and versions out of them: the same tables give the same bytes.
 METADATA = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
-# More epochs than this cannot be told apart in a panel.
-MOST_EPOCHS = 250
 
 
 FIGURES = Figures()
@@ -115,13 +111,13 @@ def elbo(source: Source) -> Drawing:
 def _by_variant(source: Source, metric: Metric) -> Drawing:
     """A dot plot of a metric, with a panel for each unit of log-likelihoods where it is in that unit."""
     runs = source.row_runs
-    panels = dict(list(runs.groupby("scale", sort=False))) if metric.per_likelihood else {"": runs}
-    drawing, axes = row_panels(source, list(panels.values()))
+    scales = dict(list(runs.groupby("scale", sort=False))) if metric.per_likelihood else {"": runs}
     unit = f" [{metric.unit}]" if metric.unit else ""
     better = f", {metric.better} is better" if metric.better else ""
-    for ax, (scale, shown) in zip(axes, panels.items(), strict=True):
+    xlabel = f"{source.experiment.evaluation.split} {metric.label}{unit}{better}"
+    drawing, axes = row_panels(source, [(scale, xlabel, shown) for scale, shown in scales.items()])
+    for ax, shown in zip(axes, scales.values(), strict=True):
         dot_plot(ax, source, shown, metric.name)
-        ax.set(title=scale, xlabel=f"{source.experiment.evaluation.split} {metric.label}{unit}{better}")
     return drawing
 
 
@@ -143,78 +139,55 @@ def bits_per_dimension(source: Source) -> Drawing:
     for binarisation, runs in _having(source.row_runs, "bits_per_dim").groupby("binarisation", sort=False):
         data = "" if binarisation == "none" else f", {binarisation} binarisation"
         panels.append((f"Own likelihood{data}", "bits_per_dim", runs))
-    drawing, axes = row_panels(source, [runs for *_, runs in panels])
-    for ax, (title, metric, runs) in zip(axes, panels, strict=True):
+    xlabel = "bits per dimension, lower is better"
+    drawing, axes = row_panels(source, [(title, xlabel, runs) for title, _, runs in panels])
+    for ax, (_, metric, runs) in zip(axes, panels, strict=True):
         dot_plot(ax, source, runs, metric)
-        ax.set(title=title, xlabel="bits per dimension, lower is better")
     return drawing
 
 
 @FIGURES.register(
     title="Rate–distortion plane",
     caption=(
-        "Distortion D of the scored images against their rate R, both in nats per image; every training seed is a point, "
-        "larger for a larger latent size. Along a grey line the ELBO −(D + R), written on it, is the same: it is better "
-        "towards the lower left, and moving down along a line buys reconstruction with rate. Panels differ in unit or data "
-        "and cannot be compared."
+        "Distortion D of the scored images against their rate R, both in nats per image: small points are training seeds, "
+        "markers their means, larger for a larger latent size, crosses 95 % intervals over seeds (for three or more). "
+        "Along a grey line the ELBO −(D + R), written on it, is the same: it is better towards the lower left, and moving "
+        "down along a line buys reconstruction with rate. Panels differ in unit or data and cannot be compared."
     ),
     shows=("rate", "distortion"),
 )
 def rate_distortion(source: Source) -> Drawing:
     scales, latent_sizes = source.runs.scale.unique(), sorted(source.runs.latent_size.unique())
-    areas = dict(zip(latent_sizes, np.linspace(12, 45, len(latent_sizes)), strict=True))
-    drawing, axes = subplots(1, len(scales), max(5.5, 3.3 * len(scales) + 0.8), 3.5)
-    for ax, scale in zip(axes.flat, scales, strict=True):
-        runs = source.trained[source.trained.scale == scale]
-        for variant, group in runs.groupby("variant", sort=False):
-            look = {"facecolor": source.looks[variant]["color"], "marker": source.looks[variant]["marker"]}
-            sizes = group.latent_size.map(areas)
-            ax.scatter(group.rate, group.distortion, sizes, **look, edgecolor="white", linewidth=0.4, alpha=0.85, zorder=3)
-        _iso_elbo_lines(ax, runs)
-        ax.set(title=scale, xlabel="rate R [nats per image]", ylabel="distortion D [nats per image]")
-    add_legend(drawing, source.handles(linestyle="none"))
+    sizes = dict(zip(latent_sizes, np.linspace(3, 6.5, len(latent_sizes) + 1)[1:], strict=True))
+    handles = source.handles(linestyle="none")
     if len(latent_sizes) > 1:
-        sizes = [
-            legend_entry(str(size), marker="o", color=GREY, markersize=math.sqrt(areas[size])) for size in latent_sizes
-        ]
-        drawing.legend(handles=sizes, loc="outside right upper", title="latent size")
+        look = {"marker": "o", "color": GREY}
+        handles += [legend_entry(f"latent size {size}", markersize=sizes[size], **look) for size in latent_sizes]
+    single = fitting_width((handle.get_label() for handle in handles), SINGLE - 0.6)
+    n_columns = min(3, len(scales))
+    n_rows, width = math.ceil(len(scales) / n_columns), single if n_columns == 1 else DOUBLE
+    drawing, axes = subplots(n_rows, n_columns, width, 2.7 * n_rows)
+    for ax in axes.flat[len(scales) :]:
+        ax.remove()
+    for ax, scale in zip(axes.flat, scales, strict=False):
+        runs = source.trained[source.trained.scale == scale]
+        for (variant, _), group in runs.groupby(["variant", "point"], sort=False):
+            _mean_and_seeds(ax, group, source.looks[variant], sizes[group.latent_size.iloc[0]])
+        _iso_elbo_lines(ax, runs)
+        ax.set_title(wrapped(scale, 0.75 * width / n_columns))
+        ax.set(xlabel="rate R [nats per image]", ylabel="distortion D [nats per image]")
+    add_legend(drawing, handles)
     return drawing
 
 
-@FIGURES.register(
-    title="Training curves",
-    caption=(
-        "Validation ELBO and rate in nats per image, active units, and the KL weight trained with, by epochs done: lines "
-        "are means over seeds, bands reach from the smallest to the largest seed. A higher ELBO is better. Axes are fitted"
-        " to what follows the first tenth of training; ELBO panels side by side differ in unit or data and cannot be "
-        "compared."
-    ),
-)
-def training_curves(source: Source) -> Drawing:
-    points, history = source.chosen_points(3), _history(source)
-    columns = [(history[history.scale == scale], "validation_elbo", scale) for scale in source.runs.scale.unique()]
-    columns += [(history, name, "") for name in ("validation_rate", "active_units", "kl_weight")]
-    titles = {
-        "validation_elbo": "validation ELBO [nats]",
-        "validation_rate": "validation rate [nats]",
-        "kl_weight": "KL weight",
-    }
-    drawing, axes = subplots(len(points), len(columns), 2.1 * len(columns), 1.7 * len(points) + 0.7, sharex=True)
-    for (row, point), (column, (rows, quantity, scale)) in itertools.product(enumerate(points), enumerate(columns)):
-        ax, shown = axes[row, column], rows[rows.point == point]
-        bands(ax, source, shown, "epoch", quantity, n_marked=6)
-        if len(shown):
-            ax.set_ylim(_limits_of_curves(rows, shown, quantity))
-        if row == 0:
-            ax.set_title("\n".join([*textwrap.wrap(scale, 28), titles.get(quantity, word(quantity))]))
-        if column == 0:
-            ax.set_ylabel(source.describe(point).replace(", ", "\n"))
-        if row == len(points) - 1:
-            ax.set_xlabel("epoch")
-    whole_numbers(axes[0, 0].xaxis)
-    say_what_is_left_out(drawing, source, points)
-    add_legend(drawing, source.handles())
-    return drawing
+def _mean_and_seeds(ax: Axes, runs: pd.DataFrame, look: dict[str, Any], size: float) -> None:
+    """Of a variant and grid point, in the rate–distortion plane: seeds, their mean and its intervals."""
+    first, color = runs.iloc[0], look["color"]
+    ax.plot(runs.rate, runs.distortion, "o", color=color, markersize=2.2, alpha=0.4, markeredgewidth=0, zorder=3)
+    ax.plot([first.rate_low, first.rate_high], [first.distortion_mean] * 2, color=color, linewidth=0.8, zorder=4)
+    ax.plot([first.rate_mean] * 2, [first.distortion_low, first.distortion_high], color=color, linewidth=0.8, zorder=4)
+    edge = {"markeredgecolor": "white", "markeredgewidth": 0.4}
+    ax.plot(first.rate_mean, first.distortion_mean, look["marker"], color=color, markersize=size, **edge, zorder=5)
 
 
 def _having(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -247,24 +220,5 @@ def _iso_elbo_lines(ax: Axes, runs: pd.DataFrame) -> None:
             ax.text(x, -level - x, text, fontsize=7, color=GREY, va="center", bbox=box, zorder=2)
 
 
-def _history(source: Source) -> pd.DataFrame:
-    """Of the trained runs, by the number of epochs done; long trainings at equal distances."""
-    history = source.tables.history.merge(
-        source.trained[["run_id", "variant", "point", "scale", "latent_size"]], on="run_id"
-    )
-    history = history.assign(epoch=history.epoch + 1)
-    return history[history.epoch % math.ceil(source.trained.epochs.max() / MOST_EPOCHS) == 0] if len(history) else history
-
-
-def _limits_of_curves(rows: pd.DataFrame, shown: pd.DataFrame, quantity: str) -> tuple[float, float]:
-    """Of an axis, from the runs of all latent sizes and of the one shown; only active units are bound by a latent size."""
-    if quantity in ("active_units", "kl_weight"):
-        top = shown.latent_size.max() if quantity == "active_units" else rows.kl_weight.max()
-        return -0.05 * top, 1.05 * top
-    later = rows[rows.epoch > 0.1 * rows.epoch.max()]
-    return widened(later.groupby(["variant", "point", "epoch"])[quantity].mean(), 0.05, 0.05)
-
-
-for later in (LATENT_FIGURES, LATENT_PICTURES):
-    for figure in later.values():
-        FIGURES.add(figure)
+for figure in (*CURVES.values(), *LATENT_FIGURES.values(), *LATENT_PICTURES.values()):
+    FIGURES.add(figure)

@@ -14,28 +14,30 @@ import numpy as np
 from vaebench.latent_dimensions import ACTIVE_VARIANCE, COLLAPSE_DELTA, COLLAPSE_EPSILON
 from vaebench.linear_optimum import BOUNDARY
 from vaebench.metrics import METRICS
+from vaebench.panels import bands, dot_plot, label_rows, row_panels, spectrum_panel, whole_numbers
 from vaebench.plotting import (
+    DOUBLE,
     GREY,
+    SINGLE,
     Figures,
     Source,
     add_legend,
-    bands,
-    dot_plot,
-    label_rows,
+    fitting_width,
     legend_entry,
-    row_panels,
     say_what_is_left_out,
     subplots,
-    whole_numbers,
+    wrapped,
 )
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
 LATENT_FIGURES = Figures()
-KL_FLOOR = 1e-4
+# Markers that have room beside each other in a single column.
+MOST_IN_A_COLUMN = 20
 # Where the two curves of collapse are drawn, so many points a decade; both hold the thresholds of the metrics exactly.
 STEPS = 40
 EPSILONS = 10.0 ** (np.arange(-4 * STEPS, STEPS + 1) / STEPS)
@@ -54,20 +56,15 @@ PARTS = {"mutual_information": "0.3", "total_correlation": "0.58", "dimension_kl
     ),
 )
 def kl_spectrum(source: Source) -> Drawing:
-    points = source.chosen_points(4)
-    drawing, axes = subplots(1, len(points), max(5, 2.7 * len(points)), 3.2, sharey=True)
+    points, handles = source.chosen_points(4), source.handles()
+    width = _width(points, handles)
+    drawing, axes = subplots(1, len(points), width, 2.5, sharey=True)
     for ax, point in zip(axes.flat, points, strict=True):
-        shown = source.spectrum[source.spectrum.point == point]
-        bands(ax, source, shown, "rank", "kl", n_marked=12, floor=KL_FLOOR)
-        ax.set(title=source.describe(point).replace(", ", "\n"), xlabel="latent dimension, largest KL first", yscale="log")
-        ax.set(ylim=(0.8 * KL_FLOOR, None), xlim=(0.4, 1.02 * shown["rank"].max() + 0.4) if len(shown) else None)
-        whole_numbers(ax.xaxis)
-        # Plain numbers, and no minor ticks, are drawn several times faster.
-        ax.yaxis.set_major_formatter("{x:g}")
-        ax.minorticks_off()
+        spectrum_panel(ax, source.looks, source.spectrum[source.spectrum.point == point])
+        ax.set_title(wrapped(source.describe(point), 0.8 * width / len(points)))
     axes[0, 0].set_ylabel("KL [nats]")
     say_what_is_left_out(drawing, source, points)
-    add_legend(drawing, source.handles())
+    add_legend(drawing, handles)
     return drawing
 
 
@@ -83,12 +80,12 @@ def kl_spectrum(source: Source) -> Drawing:
 def active_units(source: Source) -> Drawing:
     if source.experiment.grid_keys == ("latent_size",) and len(source.points) > 1:
         return _active_units_by_latent_size(source)
-    drawing, [ax] = row_panels(source, [source.row_runs])
+    drawing, [ax] = row_panels(source, [("", "active units", source.row_runs)])
     dot_plot(ax, source, source.row_runs, "active_units")
     ceilings = source.row_runs.groupby(["variant", "point"], sort=False).latent_size.first()
     rows = np.arange(len(ceilings))
     ax.vlines(ceilings, rows - 0.4, rows + 0.4, color=GREY)
-    ax.set(xlabel="active units", xlim=(-0.03 * ceilings.max(), 1.05 * ceilings.max()))
+    ax.set(xlim=(-0.03 * ceilings.max(), 1.05 * ceilings.max()))
     whole_numbers(ax.xaxis)
     return drawing
 
@@ -105,14 +102,17 @@ def active_units(source: Source) -> Drawing:
 )
 def collapse_curves(source: Source) -> Drawing:
     points = source.chosen_points(4)
-    drawing, axes = subplots(2, len(points), max(5, 2.7 * len(points)), 4.4, sharex="row")
+    handles = [*source.handles(), legend_entry("threshold of the metric", color=GREY, linestyle="-")]
+    width = _width(points, handles)
+    drawing, axes = subplots(2, len(points), width, 3.8, sharex="row")
     for [above, below], point in zip(axes.T, points, strict=True):
         shown = source.spectrum[source.spectrum.point == point]
-        bands(above, source, _by_threshold(shown, "collapse_epsilon", EPSILONS), "threshold", "share_below", n_marked=6)
-        bands(below, source, _by_threshold(shown, "mean_variance", VARIANCES), "threshold", "n_above", n_marked=6)
+        bands(above, source.looks, _by_threshold(shown, "collapse_epsilon", EPSILONS), "threshold", "share_below")
+        bands(below, source.looks, _by_threshold(shown, "mean_variance", VARIANCES), "threshold", "n_above")
         above.axvline(COLLAPSE_EPSILON, color=GREY, linewidth=0.8, zorder=1)
         below.axvline(ACTIVE_VARIANCE, color=GREY, linewidth=0.8, zorder=1)
-        above.set(title=source.describe(point).replace(", ", "\n"), xlabel="ε [nats]", ylim=(-0.04, 1.04), xscale="log")
+        above.set_title(wrapped(source.describe(point), 0.8 * width / len(points)))
+        above.set(xlabel="ε [nats]", ylim=(-0.04, 1.04), xscale="log")
         top = max(shown["rank"], default=1)
         below.set(xlabel="variance of the posterior mean", ylim=(-0.04 * top, 1.04 * top), xscale="log")
         whole_numbers(below.yaxis)
@@ -123,7 +123,7 @@ def collapse_curves(source: Source) -> Drawing:
     axes[0, 0].set_ylabel("share of dimensions\ncollapsed")
     axes[1, 0].set_ylabel("active units")
     say_what_is_left_out(drawing, source, points)
-    add_legend(drawing, [*source.handles(), legend_entry("threshold of the metric", color=GREY, linestyle="-")])
+    add_legend(drawing, handles)
     return drawing
 
 
@@ -138,7 +138,7 @@ def collapse_curves(source: Source) -> Drawing:
     shows=("mutual_information", "total_correlation", "dimension_kl"),
 )
 def information(source: Source) -> Drawing:
-    drawing, [ax] = row_panels(source, [source.row_runs])
+    drawing, [ax] = row_panels(source, [("", "rate [nats per image]", source.row_runs)])
     groups = [group for _, group in label_rows(ax, source, source.row_runs)]
     left = np.zeros(len(groups))
     for name, shade in PARTS.items():
@@ -148,7 +148,7 @@ def information(source: Source) -> Drawing:
     n_images = source.experiment.dataset.sizes[source.experiment.evaluation.split]
     ceiling = {"color": "black", "linestyle": "--", "linewidth": 0.8}
     ax.axvline(math.log(n_images), **ceiling)
-    ax.set(xlabel="rate [nats per image]", xlim=(0, 1.05 * max(math.log(n_images), *left)))
+    ax.set(xlim=(0, 1.05 * max(math.log(n_images), *left)))
     parts = [legend_entry(METRICS[name].label, marker="s", color=shade) for name, shade in PARTS.items()]
     add_legend(drawing, [*parts, legend_entry(f"ceiling of the mutual information, ln {n_images}", **ceiling)])
     return drawing
@@ -167,7 +167,7 @@ def information(source: Source) -> Drawing:
 )
 def linear_optimum(source: Source) -> Drawing:
     spectrum = source.spectrum[source.spectrum.optimal_kl.notna()]
-    drawing, [[left, right]] = subplots(1, 2, 7, 3.5)
+    drawing, [[left, right]] = subplots(1, 2, DOUBLE, 3.3)
     _against_optimum(left, source, spectrum, "kl")
     left.set(xlabel="KL at the optimum [nats]", ylabel="KL measured [nats]")
     _against_optimum(right, source, spectrum, "posterior_variance")
@@ -180,10 +180,17 @@ def linear_optimum(source: Source) -> Drawing:
     return drawing
 
 
+def _width(points: list[int], handles: list[Artist]) -> float:
+    """Of panels side by side: a single column's for a single one, if the legend fits into it."""
+    return fitting_width((handle.get_label() for handle in handles), SINGLE - 0.6) if len(points) == 1 else DOUBLE
+
+
 def _active_units_by_latent_size(source: Source, width: float = 0.7) -> Drawing:
     """Latent sizes at equal distances, with the variants side by side, as equal counts would hide each other."""
-    drawing, [[ax]] = subplots(1, 1, 6.5, 3.4)
     latent_sizes = sorted(source.runs.latent_size.unique())
+    handles = [*source.handles(), legend_entry("ceiling", color=GREY, linestyle="-")]
+    is_narrow = len(latent_sizes) * len(source.looks) <= MOST_IN_A_COLUMN
+    drawing, [[ax]] = subplots(1, 1, _width([0], handles) if is_narrow else DOUBLE, 2.8)
     places = np.arange(len(latent_sizes))
     ax.hlines(latent_sizes, places - width / 2, places + width / 2, color=GREY, zorder=1)
     offsets = np.linspace(-width / 2, width / 2, len(source.looks) + 2)[1:-1]
@@ -199,7 +206,7 @@ def _active_units_by_latent_size(source: Source, width: float = 0.7) -> Drawing:
     ax.set_yscale("symlog", base=2, linthresh=1, linscale=0.5)
     ax.set_yticks(ticks, ticks)
     ax.set_ylim(-0.4, 1.3 * latent_sizes[-1])
-    add_legend(drawing, [*source.handles(), legend_entry("ceiling", color=GREY, linestyle="-")])
+    add_legend(drawing, handles)
     return drawing
 
 

@@ -1,4 +1,4 @@
-"""What figures have in common: their registry and source, the looks of variants, the style, and panels that several draw.
+"""What figures have in common: their registry and source, the looks of variants, the style and sizes for print.
 
 matplotlib, seaborn and the tables are imported where they are used, so that captions can be read without.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +24,6 @@ from vaebench.store import ExperimentFolder
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure as Drawing
 
@@ -31,11 +31,19 @@ if TYPE_CHECKING:
 
 MARKERS = "os^DvPX<>p*hd8"
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (9, 2)), (0, (2, 2)))
-# Of seaborn's "colorblind"; its pink, grey and yellow are too pale for thin lines.
-COLOURS = (0, 1, 2, 3, 4, 9, 5)
+# Of seaborn's "colorblind", in an order in which neighbours differ in grey too; its pink, grey and yellow are too pale for
+# thin lines. None is black.
+COLOURS = (0, 1, 2, 9, 3, 5, None, 4)
 GREY = "0.45"
+# Inches: the widths of one and two columns of a journal's page, 85 and 175 mm; what a page has room for; an average letter.
+SINGLE = 3.35
+DOUBLE = 6.9
+PAGE_HEIGHT = 8.2
+LETTER = 0.06
 # A figure of more rows is read by no one and takes minutes to draw: a thousand are five metres high.
 MOST_ROWS = 200
+# More epochs than this cannot be told apart in a panel.
+MOST_EPOCHS = 250
 # More variants than this have no figures of their own.
 MOST_VARIANTS = 24
 # The figure of whatever metric no other figure shows.
@@ -132,6 +140,15 @@ class Source:
         return self.runs[self.runs.status == "trained"]
 
     @cached_property
+    def history(self) -> pd.DataFrame:
+        """The table of epochs, by the number of epochs done, with what figures need to know of each run; long trainings at
+        equal distances."""
+        about = self.runs[["run_id", "variant", "point", "scale", "latent_size", "status", "epochs"]]
+        history = self.tables.history.merge(about, on="run_id")
+        history = history.assign(epoch=history.epoch + 1)
+        return history[history.epoch % np.ceil(history.epochs / MOST_EPOCHS) == 0]
+
+    @cached_property
     def spectrum(self) -> pd.DataFrame:
         """The table of latent dimensions, with the variant and the point of each run."""
         return self.tables.spectrum.merge(self.trained[["run_id", "variant", "point"]], on="run_id")
@@ -180,7 +197,8 @@ class Source:
         """Variant -> colour, marker and dash, by its place in the experiment file."""
         import seaborn
 
-        colours = [*(seaborn.color_palette("colorblind")[index] for index in COLOURS), (0.0, 0.0, 0.0)]
+        palette = seaborn.color_palette("colorblind")
+        colours = [(0.0, 0.0, 0.0) if index is None else palette[index] for index in COLOURS]
         looks = zip(*map(itertools.cycle, (colours, MARKERS, DASHES)), strict=True)
         names = ("color", "marker", "linestyle")
         return {
@@ -198,13 +216,19 @@ class Source:
 
 
 def styled() -> AbstractContextManager[None]:
-    """Within it, matplotlib draws for print, in the font that comes with it, and writes files that open everywhere."""
+    """Within it, matplotlib draws for print, in the font that comes with it, and writes files that open everywhere.
+
+    No text is smaller than 7 pt at the widths of this module.
+    """
     import seaborn
     from matplotlib import style
 
     settings = seaborn.axes_style("ticks") | {
         "font.sans-serif": ["DejaVu Sans"],
-        "font.size": 8,
+        "font.size": 7.5,
+        "xtick.labelsize": 7,
+        "ytick.labelsize": 7,
+        "legend.fontsize": 7,
         "axes.titlesize": "medium",
         "axes.titlelocation": "left",
         "axes.spines.top": False,
@@ -212,8 +236,13 @@ def styled() -> AbstractContextManager[None]:
         "axes.edgecolor": GREY,
         "figure.titlesize": "medium",
         "legend.frameon": False,
-        "lines.linewidth": 1.3,
-        "lines.markersize": 4.5,
+        "axes.linewidth": 0.8,
+        "xtick.major.width": 0.8,
+        "ytick.major.width": 0.8,
+        "xtick.major.size": 3,
+        "ytick.major.size": 3,
+        "lines.linewidth": 1.1,
+        "lines.markersize": 4,
         "figure.dpi": 180,
         "text.hinting": "none",  # or texts have other widths at other resolutions, and formats other layouts
         "svg.hashsalt": "vaebench",
@@ -231,64 +260,22 @@ def subplots(n_rows: int, n_columns: int, width: float, height: float, **options
     return drawing, drawing.subplots(n_rows, n_columns, squeeze=False, **options)
 
 
-def row_panels(source: Source, tables: list[pd.DataFrame]) -> tuple[Drawing, np.ndarray]:
-    """A panel for each of these tables of runs, one below the other, with room for the rows of `label_rows`."""
-    n_rows = [runs.groupby(["variant", "point"]).ngroups for runs in tables]
-    width = 5.5 + 0.06 * max(map(len, source.looks))
-    drawing, axes = subplots(len(tables), 1, width, 0.8 * len(tables) + 0.2 * sum(n_rows), height_ratios=n_rows)
-    say_what_is_left_out(drawing, source, source.row_points)
-    return drawing, axes.flat
+def fitting_width(labels: Iterable[str], room: float) -> float:
+    """Of a single column, if the longest label fits into so many inches of it; else of two."""
+    return SINGLE if LETTER * max(map(len, labels), default=0) <= room else DOUBLE
 
 
-def label_rows(ax: Axes, source: Source, runs: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Lay out a row for each variant and grid point, from 0 at the top down; gives the variant and the runs of each."""
-    rows, labels = [], []
-    for index, (variant, of_variant) in enumerate(runs.groupby("variant", sort=False)):
-        start = len(rows)
-        for y, (point, group) in enumerate(of_variant.groupby("point"), start):
-            if diverged := count_diverged(group.status):
-                ax.annotate(diverged, (1, y), xycoords=("axes fraction", "data"), va="center")
-            values = ", ".join(map(word, source.points[point].values()))
-            labels.append(f"{variant if y == start else ''}   {values}".rstrip())
-            rows.append((variant, group))
-        ax.axhspan(start - 0.5, len(rows) - 0.5, color="0.95" if index % 2 else "white", linewidth=0, zorder=0)
-    ax.set_yticks(range(len(rows)), labels)
-    ax.tick_params(axis="y", length=0)
-    ax.set_ylim(len(rows) - 0.5, -0.5)
-    header = "   ".join(["variant", ", ".join(map(word, source.experiment.grid_keys))]).rstrip()
-    ax.annotate(header, (0, 1), (-12, 6), xycoords="axes fraction", textcoords="offset points", ha="right", color=GREY)
-    return rows
-
-
-def dot_plot(ax: Axes, source: Source, runs: pd.DataFrame, metric: str) -> None:
-    """In the row of each variant and grid point the seeds, and below them their mean and its interval."""
-    for y, (variant, group) in enumerate(label_rows(ax, source, runs)):
-        color, marker = source.looks[variant]["color"], source.looks[variant]["marker"]
-        mean, low, high = group[[f"{metric}_mean", f"{metric}_low", f"{metric}_high"]].iloc[0]
-        ax.plot(group[metric], [y - 0.18] * len(group), "o", color=color, markersize=3, alpha=0.5, markeredgewidth=0)
-        ax.plot([low, high], [y + 0.15] * 2, color=color)
-        ax.plot(mean, y + 0.15, marker, color=color)
-    if runs[metric].isna().all():
-        ax.set_xticks([])
-
-
-def bands(ax: Axes, source: Source, rows: pd.DataFrame, x: str, y: str, n_marked: int, floor: float | None = None) -> None:
-    """Against x, each variant's mean over its runs and a band from smallest to largest; markers on about so many points."""
-    for index, (variant, group) in enumerate(rows.groupby("variant", sort=False)):
-        look = source.looks[variant]
-        over_seeds = group.groupby(x)[y].agg(["mean", "min", "max"]).clip(lower=floor)
-        shade = {"color": look["color"], "alpha": min(0.15, 1 / len(source.looks)), "linewidth": 0}
-        ax.fill_between(over_seeds.index, over_seeds["min"], over_seeds["max"], **shade)
-        every = max(1, len(over_seeds) // n_marked)
-        ax.plot(over_seeds.index, over_seeds["mean"], **look, markevery=(index % every, every))
+def wrapped(text: str, width: float) -> str:
+    """In lines of about so many inches."""
+    return textwrap.fill(text, max(8, int(width / LETTER)))
 
 
 def add_legend(drawing: Drawing, handles: list[Artist]) -> None:
     """Below the panels, in as many columns as fit; the drawing grows by the legend's height."""
     width, height = drawing.get_size_inches()
-    fitting = max(1, int(width / (0.65 + 0.065 * max(len(handle.get_label()) for handle in handles))))
-    n_rows = math.ceil(len(handles) / fitting)
-    drawing.set_size_inches(width, height + 0.17 * n_rows)
+    longest = max(len(handle.get_label()) for handle in handles)
+    n_rows = math.ceil(len(handles) / max(1, int(width / (0.6 + LETTER * longest))))
+    drawing.set_size_inches(width, height + 0.15 * n_rows)
     drawing.legend(handles=handles, loc="outside lower center", ncols=math.ceil(len(handles) / n_rows), handlelength=3.2)
 
 
