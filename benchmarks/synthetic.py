@@ -59,20 +59,22 @@ def evaluated(
     """In place of `vaebench.evaluation.evaluate`."""
     scores = [_scores(run, run.dataset.sizes[split]) for run in runs]
     latent = [latent_means(of_run, images.labels.get(split)) for of_run in scores]
-    return list(map(Evaluated, runs, scores, map(_pictures, runs), latent))
+    shown = (255 * images.as_pixels(images[split][: 2 * N_PICTURES])).round().to(torch.uint8).numpy()
+    pictures = [_pictures(run, shown) for run in runs]
+    return list(map(Evaluated, runs, scores, pictures, latent))
 
 
-def _pictures(run: Run) -> Pictures:
-    """Noise."""
+def _pictures(run: Run, shown: np.ndarray) -> Pictures:
+    """Of real images [2 N_PICTURES, D], and noise for all that a decoder makes."""
     random = _random(run)
 
     def noise(*shape: int) -> np.ndarray:
         return random.integers(256, size=(*shape, run.dataset.n_pixels), dtype=np.uint8)
 
     return Pictures(
-        originals=noise(N_PICTURES),
+        originals=shown[:N_PICTURES],
         reconstructions=noise(N_PICTURES),
-        others=noise(N_PICTURES),
+        others=shown[N_PICTURES:],
         samples=noise(N_PICTURES),
         traversals=noise(2, N_PICTURES),
         traversed=np.array([0, run.latent_size - 1]),
@@ -106,7 +108,7 @@ def _scores(run: Run, n: int) -> Scores:
         common_level_distortion=random.normal(120, 5, n),
         common_sigma=random.uniform(0.1, 0.2),
         level_distortion=random.normal(120, 5, n) if run.is_normalised else None,
-        decoder_variance=run.likelihood.sigma**2 if run.is_normalised else None,
+        decoder_variance=run.likelihood.sigma**2 if run.likelihood.kind == "gaussian" else None,
     )
 
 

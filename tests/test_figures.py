@@ -384,20 +384,6 @@ def test_training_curves_show_the_validation_elbo_by_epochs_done(source):
         assert [len(ax.lines) for ax in row[3:]] == [3, 3, 3]
 
 
-def test_reconstructions_show_the_first_trained_seed_clipped(tmp_path):
-    text = HEAD + "seeds: 3, variants: {a: {}, b: {likelihood: gaussian}}}"
-    source = make_tables(tmp_path, text, diverged=("b-s0",))
-    left, right = draw(source, "reconstructions").axes
-    assert [label.get_text() for label in left.get_yticklabels()] == ["originals", "a", "b"]
-    run_id = where(source.tables.runs, variant="b", seed=1).run_id.iloc[0]
-    pictures = np.load(source.folder.run(run_id).pictures)
-    for ax, name in ((left, "reconstructions"), (right, "samples")):
-        image = np.ma.filled(ax.images[0].get_array().astype(float), np.nan)
-        third_row_second_picture = image[18:26, 9:17]
-        np.testing.assert_array_equal(third_row_second_picture, pictures[name][1].reshape(8, 8).clip(0, 1))
-    np.testing.assert_array_equal(left.images[0].get_array()[:8, :8], pictures["originals"][0].reshape(8, 8))
-
-
 def test_a_variant_looks_the_same_everywhere_and_like_no_other(tmp_path):
     source = make_tables(tmp_path, EXPERIMENTS["long names"])
     looks = [(look["marker"], look["color"]) for look in source.looks.values()]
