@@ -12,6 +12,7 @@ import numpy as np
 from vaebench.picture_panels import (
     INSIDE,
     Row,
+    add_class_legend,
     bare,
     draw_components,
     draw_neighbours,
@@ -34,7 +35,7 @@ LATENT_PICTURES = Figures()
 @LATENT_PICTURES.register(
     title="Latent space",
     caption=(
-        "Posterior means of at most 1,000 scored images, coloured by class where the data have classes; the name of a "
+        "Posterior means of at most 1,000 scored images, coloured by class where the data have classes; the number of a "
         "class stands at the median of its points. Above, z itself where it has two dimensions, otherwise its principal "
         "components with their share of the variance (PCA), on one scale for all variants: the grey circle holds "
         f"{100 * INSIDE:.0f} % of the prior, and means that crowd at its centre say little about the image. Below, t-SNE "
@@ -48,8 +49,9 @@ def latent_space(source: Source) -> Drawing:
     drawn = [(source.projections[run_id], panel) for run_id, panel in zip(shown.values(), panels, strict=True) if run_id]
     limit = max((reach(projection) for projection, _ in drawn), default=0)
     for projection, (above, below) in drawn:
-        draw_components(above, projection, source.experiment.dataset.class_names, limit)
-        draw_neighbours(below, projection, source.experiment.dataset.class_names)
+        draw_components(above, projection, limit)
+        draw_neighbours(below, projection)
+    add_class_legend(drawing, source.experiment.dataset.class_names)
     drawing.suptitle(source.describe(point))
     return drawing
 
@@ -154,9 +156,10 @@ def portrait(source: Source, variant: str) -> Drawing:
     if run is None:
         drawing.suptitle(f"{variant}: no run has trained")
     else:
-        projection, names = source.projections[run.run_id], source.experiment.dataset.class_names
-        draw_components(axes["components"], projection, names, reach(projection))
-        draw_neighbours(axes["neighbours"], projection, names)
+        projection = source.projections[run.run_id]
+        draw_components(axes["components"], projection, reach(projection))
+        draw_neighbours(axes["neighbours"], projection)
+        add_class_legend(drawing, source.experiment.dataset.class_names)
         drawing.suptitle(f"{variant}, {source.describe(run.point)}")
     return drawing
 

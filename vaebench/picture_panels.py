@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vaebench.plotting import DOUBLE, GREY, LETTER, PAGE_HEIGHT, subplots, wrapped
+from vaebench.plotting import DOUBLE, GREY, LETTER, PAGE_HEIGHT, add_legend, legend_entry, subplots, wrapped
 from vaebench.projections import Projection
 
 if TYPE_CHECKING:
@@ -114,29 +114,40 @@ def reach(projection: Projection) -> float:
     return max(CIRCLE, float(np.abs(projection.components).max()))
 
 
-def draw_components(ax: Axes, projection: Projection, names: Sequence[str], limit: float) -> None:
+def draw_components(ax: Axes, projection: Projection, limit: float) -> None:
     """Posterior means in the plane where the prior is a standard Gaussian, up to a limit on all sides."""
     from matplotlib.patches import Circle
 
-    _scatter(ax, projection.components, projection.labels, names)
-    ax.add_patch(Circle((0, 0), CIRCLE, fill=False, color=GREY, linewidth=0.8))
+    _scatter(ax, projection.components, projection.labels)
+    ax.add_patch(Circle((0, 0), CIRCLE, fill=False, color=GREY, linewidth=0.8, zorder=2))
     ax.set(xlim=(-1.05 * limit, 1.05 * limit), ylim=(-1.05 * limit, 1.05 * limit), box_aspect=1)
     ax.set_xlabel("z₁ and z₂" if projection.share is None else f"PCA, {100 * projection.share:.0f} %")
 
 
-def draw_neighbours(ax: Axes, projection: Projection, names: Sequence[str]) -> None:
-    _scatter(ax, projection.neighbours, projection.labels, names)
+def draw_neighbours(ax: Axes, projection: Projection) -> None:
+    _scatter(ax, projection.neighbours, projection.labels)
     ax.set(xlabel="t-SNE", box_aspect=1)
 
 
-def _scatter(ax: Axes, points: np.ndarray, labels: np.ndarray | None, names: Sequence[str]) -> None:
-    """Points [M, 2] in the colours of their classes, whose names stand at the medians; grey without labels."""
+def add_class_legend(drawing: Drawing, names: Sequence[str]) -> None:
+    """What the numbers of the classes stand for, where they are not their names."""
+    entries = [legend_entry(f"{label} {name}", marker="o", color=_colour(label)) for label, name in enumerate(names)]
+    if any(str(label) != name for label, name in enumerate(names)):
+        add_legend(drawing, entries)
+
+
+def _scatter(ax: Axes, points: np.ndarray, labels: np.ndarray | None) -> None:
+    """Points [M, 2] in the colours of their classes, whose numbers stand at the medians; grey without labels."""
     from matplotlib.patheffects import withStroke
 
-    colours = GREY if labels is None else [CLASS_COLOURS[label % len(CLASS_COLOURS)] for label in labels]
+    colours = GREY if labels is None else [_colour(label) for label in labels]
     # As pixels in all formats: as outlines, points by the thousand would make files of megabytes.
-    ax.scatter(*points.T, 2.5, colours, linewidths=0, rasterized=True)
+    ax.scatter(*points.T, np.clip(1000 / len(points), 1, 2.5), colours, linewidths=0, rasterized=True)
     halo = [withStroke(linewidth=1.5, foreground="white")]
     for label in [] if labels is None else np.unique(labels):
         x, y = np.median(points[labels == label], axis=0)
-        ax.text(x, y, names[label], ha="center", va="center", path_effects=halo)
+        ax.text(x, y, str(label), ha="center", va="center", path_effects=halo)
+
+
+def _colour(label: int) -> str:
+    return CLASS_COLOURS[label % len(CLASS_COLOURS)]

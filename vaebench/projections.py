@@ -10,7 +10,7 @@ from vaebench.store import ExperimentFolder, read_arrays
 
 # t-SNE weighs about so many neighbours of a point, and moves points so many times: more change no picture.
 PERPLEXITY = 30
-ITERATIONS = 300
+ITERATIONS = 350
 
 
 @dataclass(frozen=True)
