@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import synthetic
-from vaebench import tables
+from vaebench import plotting, tables
 from vaebench.figures import FIGURES
 from vaebench.latent_pictures import LATENT_PICTURES
 from vaebench.plotting import Source, styled
@@ -116,6 +116,13 @@ def test_data_without_classes_have_points_of_one_colour(tmp_path):
     assert len(points.get_offsets()) == 30
     assert len(np.unique(points.get_facecolors(), axis=0)) == 1
     assert not above.texts
+
+
+def test_what_is_shown_of_many_variants_is_said(source, monkeypatch):
+    monkeypatch.setattr(plotting, "MOST_VARIANTS", 2)
+    drawing = FIGURES["interpolations"].draw(replace(source))
+    assert drawing.get_suptitle() == "latent size 2, the first 2 of 3 variants"
+    assert labels(drawing.axes[0]) == ["a (1 of 2 diverged)", "b (2 of 2 diverged)"]
 
 
 def test_a_portrait_is_of_another_point_where_none_has_trained_at_this_one(source):

@@ -52,7 +52,7 @@ def latent_space(source: Source) -> Drawing:
         draw_components(above, projection, limit)
         draw_neighbours(below, projection)
     add_class_legend(drawing, source.experiment.dataset.class_names)
-    drawing.suptitle(source.describe(point))
+    drawing.suptitle(_heading(source, point))
     return drawing
 
 
@@ -74,7 +74,7 @@ def latent_grid(source: Source) -> Drawing:
     for run_id, [ax] in zip(shown.values(), panels, strict=True):
         if run_id:
             show_images(ax, list(_pictures(source, run_id)["grid"]), source.experiment.dataset.image_shape)
-    drawing.suptitle(source.describe(point))
+    drawing.suptitle(_heading(source, point))
     return drawing
 
 
@@ -178,13 +178,20 @@ def _portrait_rows(source: Source, run: pd.Series | None) -> list[Row]:
     ]
 
 
+def _heading(source: Source, point: int) -> str:
+    """The grid point, and how many of the variants are shown where that is not all."""
+    shown, n_variants = len(source.shown_variants), len(source.experiment.variants)
+    left_out = [f"the first {shown} of {n_variants} variants"] if shown < n_variants else []
+    return ", ".join(filter(None, [source.describe(point), *left_out]))
+
+
 def _scored(source: Source) -> str:
     return f"{source.experiment.evaluation.split} images"
 
 
 def _side_by_side(source: Source, panels: dict[str, list[Row]]) -> Drawing:
     drawing = rows_side_by_side(panels, source.experiment.dataset.image_shape)
-    drawing.suptitle(source.describe(*source.chosen_points(1)))
+    drawing.suptitle(_heading(source, *source.chosen_points(1)))
     return drawing
 
 
