@@ -16,8 +16,9 @@ import pandas as pd
 import torch
 
 from vaebench import jobs, specification, splits
-from vaebench.evaluation import N_PICTURES, Evaluated, Pictures
+from vaebench.evaluation import Evaluated
 from vaebench.images import Images
+from vaebench.pictures import GRID, N_PICTURES, Pictures, latent_means
 from vaebench.progress import Report
 from vaebench.scores import CORRELATION_SAMPLES, Scores
 from vaebench.specification import Experiment, Run
@@ -57,9 +58,31 @@ def evaluated(
     runs: Sequence[Run], states: Sequence[dict], images: Images, n_samples: int, split: str, device: str, report: Report
 ) -> list[Evaluated]:
     """In place of `vaebench.evaluation.evaluate`."""
-    pixels = images.as_pixels(images[split])[:N_PICTURES].numpy()
-    pictures = Pictures(pixels, 1 - pixels, pixels**2)
-    return [Evaluated(run, _scores(run, run.dataset.sizes[split]), pictures) for run in runs]
+    scores = [_scores(run, run.dataset.sizes[split]) for run in runs]
+    latent = [latent_means(of_run, images.labels.get(split)) for of_run in scores]
+    shown = (255 * images.as_pixels(images[split][: 2 * N_PICTURES])).round().to(torch.uint8).numpy()
+    pictures = [_pictures(run, shown) for run in runs]
+    return list(map(Evaluated, runs, scores, pictures, latent))
+
+
+def _pictures(run: Run, shown: np.ndarray) -> Pictures:
+    """Of real images [2 N_PICTURES, D], and noise for all that a decoder makes."""
+    random = _random(run)
+
+    def noise(*shape: int) -> np.ndarray:
+        return random.integers(256, size=(*shape, run.dataset.n_pixels), dtype=np.uint8)
+
+    return Pictures(
+        originals=shown[:N_PICTURES],
+        reconstructions=noise(N_PICTURES),
+        others=shown[N_PICTURES:],
+        samples=noise(N_PICTURES),
+        traversals=noise(2, N_PICTURES),
+        traversed=np.array([0, run.latent_size - 1]),
+        traversed_kl=np.array([4.0, 1e-3]),
+        interpolation=noise(N_PICTURES),
+        grid=noise(GRID, GRID) if run.latent_size == 2 else None,
+    )
 
 
 def _scores(run: Run, n: int) -> Scores:
@@ -86,7 +109,7 @@ def _scores(run: Run, n: int) -> Scores:
         common_level_distortion=random.normal(120, 5, n),
         common_sigma=random.uniform(0.1, 0.2),
         level_distortion=random.normal(120, 5, n) if run.is_normalised else None,
-        decoder_variance=run.likelihood.sigma**2 if run.is_normalised else None,
+        decoder_variance=run.likelihood.sigma**2 if run.likelihood.kind == "gaussian" else None,
     )
 
 

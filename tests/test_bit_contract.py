@@ -51,7 +51,8 @@ assert set(NETWORKS) == {"mlp", "linear"}
 @pytest.fixture
 def few(digits) -> Images:
     """Some of the digits, more than fill whole blocks: enough steps for bits to part."""
-    return Images({split: levels[:400] for split, levels in digits.levels.items()}, digits.n_levels, "none")
+    levels, labels = ({split: values[:400] for split, values in of.items()} for of in (digits.levels, digits.labels))
+    return Images(levels, digits.n_levels, "none", labels)
 
 
 def runs_of(make_experiment, latent_size, hidden, batch_size, likelihood, epochs=3):
@@ -109,6 +110,7 @@ def test_neighbours_change_nothing(make_experiment, few, shape):
         (alone,) = evaluate([runs[lane]], [states[lane]], few, n_samples=3)
         assert_equal_fields(alone.scores, scored[lane].scores)
         assert_equal_fields(alone.pictures, scored[lane].pictures)
+        assert_equal_fields(alone.latent, scored[lane].latent)
 
 
 def test_each_rate_penalty_trains_in_its_own_way(make_experiment, digits):

@@ -46,9 +46,11 @@ def test_every_data_set_is_what_it_declares(kind):
         assert split.images.max() < dataset.n_levels
         if kind not in DRAWN:
             assert (split.images.min(), split.images.max()) == (0, dataset.n_levels - 1)
+        assert (split.labels is not None) == bool(dataset.class_names)
         if split.labels is not None:
+            assert split.labels.dtype == np.uint8
             assert split.labels.shape == (dataset.sizes[name],)
-            assert set(split.labels.tolist()) == set(range(10))
+            assert set(split.labels.tolist()) == set(range(len(dataset.class_names)))
     assert cited(dataset.citation)
 
 
@@ -88,11 +90,12 @@ def test_gaussian_pixels_are_always_the_same():
 
 def test_digits_are_scikit_learns_each_in_one_split():
     splits = Digits().load(Path("unused"))
-    images = np.concatenate([split.images for split in splits.values()])
+    images, labels = (np.concatenate([getattr(split, name) for split in splits.values()]) for name in ("images", "labels"))
     from sklearn.datasets import load_digits
 
-    expected = load_digits().data.astype(np.uint8)
-    assert sorted(map(bytes, images)) == sorted(map(bytes, expected))
+    expected = load_digits()
+    pairs = zip(expected.data.astype(np.uint8), expected.target, strict=True)
+    assert sorted(zip(map(bytes, images), labels, strict=True)) == sorted((bytes(image), label) for image, label in pairs)
 
 
 def test_mnist_is_the_real_one():
@@ -103,6 +106,16 @@ def test_mnist_is_the_real_one():
     assert splits["test"].images.mean() == pytest.approx(33.791, abs=5e-4)
     labels = np.concatenate([splits["train"].labels, splits["validation"].labels])
     assert np.bincount(labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert np.bincount(splits["test"].labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+
+
+def test_fashion_mnist_has_as_many_of_each_class_and_names_them():
+    test = FashionMnist().load(root_of("fashion-mnist"))["test"]
+    assert np.bincount(test.labels).tolist() == [1000] * 10
+    from torchvision.datasets import FashionMNIST
+
+    for ours, theirs in zip(FashionMnist.class_names, FashionMNIST.classes, strict=True):
+        assert ours.lower().startswith(theirs.lower().split("/")[0])
 
 
 def test_binarized_mnist_is_the_real_one():

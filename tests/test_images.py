@@ -1,13 +1,14 @@
 """Binarisation and padding."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from vaebench import splits
-from vaebench.datasets import Digits, SyntheticGaussian
+from vaebench.datasets import SPLITS, Digits, SyntheticGaussian
 from vaebench.errors import UserError
 from vaebench.images import Images, blocks, load_images, padded
 
@@ -76,6 +77,14 @@ def test_data_without_labels_come_back(tmp_path):
     splits.save(dataset, tmp_path, tmp_path / "file.npz")
     images = load_images(dataset, "none", tmp_path / "file.npz")
     assert images["validation"].numpy() == pytest.approx(dataset.load(tmp_path)["validation"].images)
+    assert not images.labels
+
+
+def test_labels_come_back_with_their_images(digits):
+    expected = Digits().load(Path("unused"))
+    for split in SPLITS:
+        assert (digits.levels[split].numpy() == expected[split].images).all()
+        assert (digits.labels[split] == expected[split].labels).all()
 
 
 def test_missing_and_damaged_data_are_one_clear_error(tmp_path):
@@ -84,6 +93,9 @@ def test_missing_and_damaged_data_are_one_clear_error(tmp_path):
         load_images(Digits(), "none", path)
     np.savez(path, train_images=np.zeros(3, dtype=np.uint8))
     with pytest.raises(UserError, match="cannot be read"):
+        load_images(Digits(), "none", path)
+    np.savez(path, **{f"{split}_images": np.zeros(3, dtype=np.uint8) for split in SPLITS})
+    with pytest.raises(UserError, match=r"train_labels.*make it with: vaebench prepare digits"):
         load_images(Digits(), "none", path)
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(UserError, match="cannot be read"):

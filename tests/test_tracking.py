@@ -66,7 +66,7 @@ def fill(experiment: Experiment, results: Results, diverged: dict[str, int] | No
             metrics += [] if diverged_epoch is not None else make_metrics(run)
             made_with = {"vaebench": "0.1.0", "git commit": "abc123"}
             write_json(folder.run(run.run_id).record, {"diverged_epoch": diverged_epoch, "environment": made_with})
-            levels = np.linspace(-0.5, 1.5, 10 * run.dataset.n_pixels, dtype=np.float32).reshape(10, -1)
+            levels = np.arange(10 * run.dataset.n_pixels).astype(np.uint8).reshape(10, -1)
             with replacing(folder.run(run.run_id).pictures) as temporary:
                 np.savez(temporary, originals=levels, reconstructions=levels, samples=levels)
         files = folder.cohort(cohort.name)
@@ -360,9 +360,9 @@ def test_long_curves_are_thinned_evenly_from_first_to_last(make_experiment, tmp_
 
 def test_pictures_are_rows_of_originals_reconstructions_and_samples(tmp_path):
     path = tmp_path / "pictures.npz"
-    originals = np.zeros((10, 64), np.float32)
-    originals[1, 8] = 2.0  # beyond white
-    np.savez(path, originals=originals, reconstructions=np.full((10, 64), 0.2), samples=np.ones((10, 64)))
+    originals, reconstructions, samples = (np.full((10, 64), level, np.uint8) for level in (0, 51, 255))
+    originals[1, 8] = 255
+    np.savez(path, originals=originals, reconstructions=reconstructions, samples=samples)
     image = np.array(Image.open(io.BytesIO(tracking.draw_pictures(path, (8, 8)))))
     size = 8 * 7 + 4  # seven screen pixels a pixel, and the frame
     assert image.shape == (3 * size, 10 * size)

@@ -18,6 +18,7 @@ from vaebench.plotting import (
     DOUBLE,
     GREY,
     MARKERS,
+    PAGE_HEIGHT,
     Figures,
     Source,
     add_legend,
@@ -34,9 +35,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 CURVES = Figures()
-# Inches: what a row of panels needs, and what a page has room for.
+# Inches that a row of panels needs.
 ROW_HEIGHT = 1.5
-PAGE_HEIGHT = 8.2
 # KL weights up to this can be told apart beside the usual 1 on a linear axis.
 LINEAR_WEIGHTS = 5
 RING = {"marker": "o", "markersize": 7, "markerfacecolor": "none"}

@@ -25,6 +25,7 @@ from vaebench.registry import Registry, require
 DATASETS = Registry("data set")
 
 SPLITS = ("train", "validation", "test")
+DIGITS = tuple("0123456789")
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,16 @@ class Split:
 class Dataset:
     """What is known without loading, and `load`.
 
-    Grey levels run from 0 to n_levels - 1; pixel values are level / (n_levels - 1), in [0, 1]. What a definition has fields
-    for, beside its kind, are its settings; what does not depend on them are class attributes.
+    Grey levels run from 0 to n_levels - 1; pixel values are level / (n_levels - 1), in [0, 1]. Labels are places in
+    `class_names`; data without labels have none. What a definition has fields for, beside its kind, are its settings; what
+    does not depend on them are class attributes.
     """
 
     kind: str
     image_shape: tuple[int, int]
     n_levels: ClassVar[int]
     sizes: ClassVar[dict[str, int]]
+    class_names: ClassVar[tuple[str, ...]] = ()
     citation: ClassVar[str]
 
     @property
@@ -82,6 +85,7 @@ class Digits(Dataset):
     image_shape = (8, 8)
     n_levels = 17
     sizes = {"train": 1257, "validation": 180, "test": 360}
+    class_names = DIGITS
     citation = "Alpaydin & Kaynak 1998"
 
     def load(self, root: Path) -> dict[str, Split]:
@@ -137,6 +141,7 @@ class Mnist(_TorchvisionDataset):
     """MNIST, 28×28 grey; the last 10,000 training images are the validation split (Larochelle & Murray 2011)."""
 
     kind: Literal["mnist"] = "mnist"
+    class_names = DIGITS
     torchvision_name = "MNIST"
     sha256 = {
         "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -153,6 +158,7 @@ class FashionMnist(_TorchvisionDataset):
     """Fashion-MNIST, 28×28 grey; the last 10,000 training images are the validation split."""
 
     kind: Literal["fashion-mnist"] = "fashion-mnist"
+    class_names = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
     torchvision_name = "FashionMNIST"
     sha256 = {
         "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",

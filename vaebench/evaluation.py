@@ -24,6 +24,7 @@ from vaebench.likelihoods import Gaussian, GaussianLearned, GaussianOptimal
 from vaebench.linear_optimum import LinearOptimum, linear_optimum
 from vaebench.model import VAE, importance_samples
 from vaebench.networks import Linear
+from vaebench.pictures import N_PICTURES, LatentMeans, Pictures, latent_means, make_pictures
 from vaebench.scores import CORRELATION_SAMPLES, LEVEL_SAMPLES, SIGMA_IMAGES, Scores
 from vaebench.specification import Run
 from vaebench.stack import Stack
@@ -37,16 +38,6 @@ CUDA_LANES = 64
 SAMPLED_PIXELS = 2**20
 # Where the common σ is looked for: from far below one grey level in 256 to beyond all pixel values.
 SIGMA_BOUNDS = (1e-4, 10.0)
-N_PICTURES = 10
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """What people look at, pixel values in [0, 1], float32 [N_PICTURES, D]."""
-
-    originals: np.ndarray
-    reconstructions: np.ndarray  # the likelihood's mean at the posterior mean of z
-    samples: np.ndarray  # the likelihood's mean at z drawn from the prior
 
 
 @dataclass(frozen=True)
@@ -54,6 +45,7 @@ class Evaluated:
     run: Run
     scores: Scores
     pictures: Pictures
+    latent: LatentMeans
 
 
 @torch.no_grad()
@@ -72,6 +64,7 @@ def evaluate(
     """
     optima = _linear_optima(runs, images)
     x = images.as_pixels(images[split].to(device))
+    labels = images.labels.get(split)
     evaluated = []
     n_lanes = min(CUDA_LANES if is_cuda(device) else LANES, lanes_together(runs, IMAGE_BLOCK))
     for start, end in blocks(len(runs), n_lanes):
@@ -83,12 +76,14 @@ def evaluate(
         scored(0)
         sigmas = cohort.common_sigmas()
         by_image = cohort.score(x, n_samples, sigmas, scored)
-        pictures = cohort.pictures(x)
+        scores = []
         for lane, (run, optimum) in enumerate(zip(cohort.runs, optima[start:end], strict=True)):
             fields = {name: values[lane].cpu().numpy() for name, values in by_image.items()}
             sigma = None if sigmas is None else sigmas[lane]
-            scores = _scores(run, fields, sigma, optimum, device)
-            evaluated.append(Evaluated(run, scores, pictures[lane]))
+            scores.append(_scores(run, fields, sigma, optimum, device))
+        pictures = make_pictures(cohort.stack, x, labels, scores, cohort.noise("prior samples", 0, N_PICTURES))
+        latent = [latent_means(of_lane, labels) for of_lane in scores]
+        evaluated += map(Evaluated, cohort.runs, scores, pictures, latent)
     return evaluated
 
 
@@ -220,17 +215,6 @@ class _Cohort:
             parts.append(-part[:, : end - start].double())
         return torch.cat(parts, dim=1)
 
-    def pictures(self, x: Tensor) -> list[Pictures]:
-        """Of images at equal distances, as some data sets are sorted by class; one seed, one set of prior draws."""
-        originals = x[torch.linspace(0, len(x) - 1, N_PICTURES).long()]
-        z = self.noise("prior samples", 0, N_PICTURES)
-        reconstructions = self.stack.map(_reconstruct, {}, shared={"x": padded(originals)})
-        samples = self.stack.map(_decode_mean, {"z": torch.stack([padded(lane) for lane in z])})
-        return [
-            Pictures(*(values[:N_PICTURES].cpu().numpy() for values in lane))
-            for lane in zip([originals] * len(self.runs), reconstructions, samples, strict=True)
-        ]
-
 
 def _scores(
     run: Run, fields: dict[str, np.ndarray], sigma: float | None, optimum: LinearOptimum | None, device: str
@@ -306,15 +290,11 @@ def _linear_optimum(run: Run, covariance: np.ndarray) -> LinearOptimum | None:
 
 
 def _reconstruct(model: VAE, x: Tensor) -> Tensor:
-    return _decode_mean(model, model.encode(x).mean)
-
-
-def _decode_mean(model: VAE, z: Tensor) -> Tensor:
-    return model.likelihood.mean(model.decode(z))
+    return model.mean_images(model.encode(x).mean)
 
 
 def _sampled_mean(model: VAE, x: Tensor, noise: Tensor) -> Tensor:
-    return _decode_mean(model, model.encode(x).sample(noise))
+    return model.mean_images(model.encode(x).sample(noise))
 
 
 def _log_likelihood(model: VAE, z: Tensor, x: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ import numpy as np
 
 from vaebench.curves import CURVES
 from vaebench.latent_figures import LATENT_FIGURES
+from vaebench.latent_pictures import LATENT_PICTURES
 from vaebench.metrics import METRICS, Metric
 from vaebench.panels import dot_plot, row_panels, widened
 from vaebench.plotting import (
@@ -30,7 +31,6 @@ from vaebench.plotting import (
     Figures,
     Source,
     add_legend,
-    count_diverged,
     fitting_width,
     legend_entry,
     styled,
@@ -190,34 +190,6 @@ def _mean_and_seeds(ax: Axes, runs: pd.DataFrame, look: dict[str, Any], size: fl
     ax.plot(first.rate_mean, first.distortion_mean, look["marker"], color=color, markersize=size, **edge, zorder=5)
 
 
-@FIGURES.register(
-    title="Reconstructions and samples",
-    caption=(
-        "Left, scored images and each variant's reconstructions of them: the mean image at the posterior mean of z. Right, "
-        "samples: the mean image at z drawn from the prior, with the same draws for variants of one latent size and seed. "
-        "The first trained seed of each variant is shown; pixels are black at 0 and white at 1, values outside are "
-        "clipped."
-    ),
-    raster=True,
-)
-def reconstructions(source: Source) -> Drawing:
-    [point] = source.chosen_points(1)
-    rows, shape = _picture_rows(source, point), source.experiment.dataset.image_shape
-    # Inches, so that pictures fill the panels: they are as high as wide.
-    width, names = 10, 0.2 + 0.065 * max(map(len, rows))
-    drawing, axes = subplots(1, 2, width, len(rows) * (width - names) / 20.5 + 0.3)
-    titles = (f"reconstructions, {source.describe(point)}".rstrip(", "), "samples from the prior")
-    for ax, title, strips in zip(axes.flat, titles, zip(*rows.values(), strict=True), strict=True):
-        image = np.vstack([_strip(pictures, shape) for pictures in strips])
-        ax.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        ax.set(title=title, xticks=[], yticks=[])
-        ax.spines[:].set_visible(False)
-    height = len(image) / len(rows)
-    axes[0, 0].set_yticks((np.arange(len(rows)) + 0.5) * height - 1, list(rows))
-    axes[0, 0].tick_params(length=0)
-    return drawing
-
-
 def _having(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
     """The runs without those variants and grid points that trained and have no such number."""
     lacking = (runs.status == "trained") & runs[metric].isna()
@@ -248,31 +220,5 @@ def _iso_elbo_lines(ax: Axes, runs: pd.DataFrame) -> None:
             ax.text(x, -level - x, text, fontsize=7, color=GREY, va="center", bbox=box, zorder=2)
 
 
-def _picture_rows(source: Source, point: int) -> dict[str, tuple[np.ndarray | None, np.ndarray | None]]:
-    """Row label -> pictures [n, D] on the left and on the right; originals stand above the variants that share them."""
-    runs = source.runs[source.runs.point == point]
-    rows, last = {}, None
-    for variant, group in runs.groupby("variant", sort=False):
-        trained = group[group.status == "trained"]
-        if trained.empty:
-            rows[f"{variant}{count_diverged(group.status)}"] = (None, None)
-            continue
-        with np.load(source.folder.run(trained.run_id.iloc[0]).pictures) as pictures:
-            originals, *others = (pictures[name] for name in ("originals", "reconstructions", "samples"))
-        if last is None or not np.array_equal(originals, last):
-            rows["originals" if last is None else f"originals of {variant}"] = (originals, None)
-        rows[variant], last = tuple(others), originals
-    return rows
-
-
-def _strip(pictures: np.ndarray | None, shape: tuple[int, int], n: int = 10) -> np.ndarray:
-    """n pictures side by side; the gaps, and all of it where there are none, are NaN, which is not drawn."""
-    gap = max(1, shape[1] // 12)
-    cells = np.full((n, shape[0] + gap, shape[1] + gap), np.nan)
-    if pictures is not None:
-        cells[: len(pictures), : shape[0], : shape[1]] = pictures[:n].reshape(-1, *shape).clip(0, 1)
-    return np.hstack(list(cells))
-
-
-for figure in (*CURVES.values(), *LATENT_FIGURES.values()):
+for figure in (*CURVES.values(), *LATENT_FIGURES.values(), *LATENT_PICTURES.values()):
     FIGURES.add(figure)

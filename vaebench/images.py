@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,11 +21,12 @@ DATA_SEED = 0
 
 @dataclass(frozen=True)
 class Images:
-    """Grey levels 0 … n_levels - 1 of the splits, uint8 [N, D]."""
+    """Grey levels 0 … n_levels - 1 of the splits, uint8 [N, D], and their labels, uint8 [N], where the data have any."""
 
     levels: dict[str, Tensor]
     n_levels: int
     binarisation: str
+    labels: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __getitem__(self, split: str) -> Tensor:
         """A split's grey levels, binarised once: uint8 [N, D]. "dynamic" data are evaluated on one fixed draw."""
@@ -56,8 +58,10 @@ class Images:
 
 def load_images(dataset: Dataset, binarisation: str, path: Path) -> Images:
     """The splits kept in a file, binarised so. Raises UserError where they are missing or damaged."""
-    levels = {split: torch.from_numpy(images) for split, images in splits.load(dataset, path).items()}
-    return Images(levels, dataset.n_levels, binarisation)
+    loaded = splits.load(dataset, path)
+    levels = {name: torch.from_numpy(split.images) for name, split in loaded.items()}
+    labels = {name: split.labels for name, split in loaded.items() if split.labels is not None}
+    return Images(levels, dataset.n_levels, binarisation, labels)
 
 
 def blocks(n_images: int, size: int) -> Iterator[tuple[int, int]]:

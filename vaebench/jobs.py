@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from safetensors.torch import save_file
 
@@ -21,7 +20,7 @@ from vaebench.latent_dimensions import DIMENSION_COLUMNS, OPTIMAL_COLUMNS, dimen
 from vaebench.memory import lanes_that_fit
 from vaebench.metrics import compute_all
 from vaebench.specification import Cohort, Evaluation, Experiment, Run
-from vaebench.store import Results, RunFolder, read_json, replacing, write_json
+from vaebench.store import Results, RunFolder, read_json, replacing, write_arrays, write_json
 from vaebench.training import Checkpoint, TrainedRun, train
 from vaebench.weights import load_weights
 
@@ -124,7 +123,7 @@ def _save_trained(folder: RunFolder, trained: TrainedRun, made_with: dict[str, s
 
 
 def _save_evaluated(folder: RunFolder, run: Run, evaluation: Evaluation, evaluated: Evaluated | None) -> None:
-    """Scores and pictures of a run; of one that diverged, the fact that there are none."""
+    """Scores, pictures and latent means of a run; of one that diverged, the fact that there are none."""
     record = {
         "key": evaluation_key(run, evaluation),
         "run_id": run.run_id,
@@ -135,8 +134,8 @@ def _save_evaluated(folder: RunFolder, run: Run, evaluation: Evaluation, evaluat
     if evaluated is not None:
         record["metrics"] = {name: estimate._asdict() for name, estimate in compute_all(evaluated.scores).items()}
         record["spectrum"] = {name: values.tolist() for name, values in dimensions(evaluated.scores).items()}
-        with replacing(folder.pictures) as temporary:
-            np.savez(temporary, **vars(evaluated.pictures))
+        write_arrays(folder.pictures, vars(evaluated.pictures))
+        write_arrays(folder.latent, vars(evaluated.latent))
     write_json(folder.evaluation, record)
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vaebench.metrics import METRICS
+from vaebench.projections import Projections
 from vaebench.specification import Experiment
 from vaebench.store import ExperimentFolder
 
@@ -34,9 +35,10 @@ DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1
 # thin lines. None is black.
 COLOURS = (0, 1, 2, 9, 3, 5, None, 4)
 GREY = "0.45"
-# Inches: the widths of one and two columns of a journal's page, 85 and 175 mm, and of an average letter.
+# Inches: the widths of one and two columns of a journal's page, 85 and 175 mm; what a page has room for; an average letter.
 SINGLE = 3.35
 DOUBLE = 6.9
+PAGE_HEIGHT = 8.2
 LETTER = 0.06
 # A figure of more rows is read by no one and takes minutes to draw: a thousand are five metres high.
 MOST_ROWS = 200
@@ -150,6 +152,11 @@ class Source:
     def spectrum(self) -> pd.DataFrame:
         """The table of latent dimensions, with the variant and the point of each run."""
         return self.tables.spectrum.merge(self.trained[["run_id", "variant", "point"]], on="run_id")
+
+    @cached_property
+    def projections(self) -> Projections:
+        """The posterior means of runs in the plane, by run_id."""
+        return Projections(self.folder)
 
     @cached_property
     def points(self) -> list[dict[str, Any]]:

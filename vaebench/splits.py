@@ -8,7 +8,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from vaebench.datasets import SPLITS, Dataset, data_root
+from vaebench.datasets import SPLITS, Dataset, Split, data_root
 from vaebench.errors import UserError
 from vaebench.store import Results, replacing
 
@@ -28,11 +28,14 @@ def save(dataset: Dataset, root: Path, path: Path) -> None:
         np.savez(temporary, **arrays)
 
 
-def load(dataset: Dataset, path: Path) -> dict[str, np.ndarray]:
-    """Grey levels by split, uint8 [N, D], as `save` kept them. Raises UserError where they are missing or damaged."""
+def load(dataset: Dataset, path: Path) -> dict[str, Split]:
+    """Images and labels by split, as `save` kept them. Raises UserError where they are missing or damaged."""
     try:
         with path.open("rb") as file, np.load(file) as arrays:
-            return {split: arrays[f"{split}_images"] for split in SPLITS}
+            return {
+                split: Split(arrays[f"{split}_images"], arrays[f"{split}_labels"] if dataset.class_names else None)
+                for split in SPLITS
+            }
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         made_with = f"vaebench prepare {quote(dataset.argument)}"
         raise UserError(f"{path}: cannot be read ({error}); make it with: {made_with}") from error

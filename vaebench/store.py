@@ -6,7 +6,8 @@ results/NAME/runs/RUN_ID/run.json               a trained run: specification, st
                          weights.safetensors    its parameters
                          history.parquet        a row an epoch
                          evaluation.json        its scores
-                         pictures.npz           originals, reconstructions, samples
+                         pictures.npz           originals, reconstructions, samples, traversals …
+                         latent.npz             posterior means and labels
 results/NAME/cohorts/COHORT/checkpoint.safetensors   of a training job that has not ended
                             history.parquet     the histories of all its runs
                             metrics.parquet     run_id, metric, value, standard_error
@@ -158,8 +159,9 @@ class CohortFolder:
 class RunFolder:
     """results/NAME/runs/RUN_ID/.
 
-    `run.json` is written after the weights and the history, `evaluation.json` after the pictures: each vouches for the
-    files before it. Both hold the `key` of what made them, so that a job can tell what is still to be done.
+    `run.json` is written after the weights and the history, `evaluation.json` after the pictures and the latent means:
+    each vouches for the files before it. Both hold the `key` of what made them, so that a job can tell what is still to
+    be done.
     """
 
     path: Path
@@ -198,6 +200,10 @@ class RunFolder:
     def pictures(self) -> Path:
         return self.path / "pictures.npz"
 
+    @property
+    def latent(self) -> Path:
+        return self.path / "latent.npz"
+
 
 def made_by(path: Path, key: str) -> bool:
     """Whether this JSON file exists and was written with this key."""
@@ -231,6 +237,12 @@ def unreadable(path: Path, error: Exception) -> str:
 
 def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def write_arrays(path: Path, arrays: dict[str, np.ndarray | None]) -> None:
+    """Those that are not None, as an npz file."""
+    with replacing(path) as temporary:
+        np.savez(temporary, **{name: values for name, values in arrays.items() if values is not None})
 
 
 def write_text(path: Path, text: str) -> None:

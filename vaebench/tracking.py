@@ -31,7 +31,7 @@ import pandas as pd
 from vaebench.errors import UserError
 from vaebench.metrics import METRICS
 from vaebench.specification import Experiment, Run
-from vaebench.store import ExperimentFolder, Results, read_json, replacing
+from vaebench.store import ExperimentFolder, Results, read_arrays, read_json, replacing
 from vaebench.tables import Tables, flat_settings, load
 
 if TYPE_CHECKING:
@@ -186,9 +186,8 @@ def draw_pictures(path: Path, image_shape: tuple[int, int]) -> bytes:
     from PIL import Image
 
     height, width = image_shape
-    with np.load(path) as arrays:
-        rows = np.stack([arrays[name] for name in ("originals", "reconstructions", "samples")])
-    levels = (255 * rows.reshape(3, -1, height, width).clip(0, 1)).round().astype(np.uint8)
+    arrays = read_arrays(path)
+    levels = np.stack([arrays[name] for name in ("originals", "reconstructions", "samples")]).reshape(3, -1, height, width)
     scale = max(1, round(PICTURE_HEIGHT / height))
     framed = np.pad(levels.repeat(scale, 2).repeat(scale, 3), ((0, 0), (0, 0), (2, 2), (2, 2)), constant_values=128)
     buffer = io.BytesIO()
