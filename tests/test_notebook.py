@@ -68,6 +68,7 @@ def test_importing_is_light_and_lists_what_is_there():
     code = "import sys, vaebench; print(len({'torch', 'pandas', 'numpy', 'pydantic'} & set(sys.modules)), vaebench.__all__)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PAGE.parents[1])
     assert said.stdout == "0 ['load', 'run', 'LoadedExperiment', 'UserError']\n"
+    assert {*vaebench.__all__} < {*dir(vaebench)}
     with pytest.raises(AttributeError, match="no attribute 'laod'"):
         _ = vaebench.laod
 

@@ -64,8 +64,9 @@ class _Lines:
         now = time.monotonic()
         if self._begin is None:
             self._begin, self._said = (done, now), now
-        elif now - self._said >= SECONDS_BETWEEN_LINES:
-            first, begun = self._begin
+            return
+        first, begun = self._begin
+        if done > first and now - self._said >= SECONDS_BETWEEN_LINES:
             left = (now - begun) / (done - first) * (total - done)
             print(f"{self._start} {done} of {total}, {in_words(left)} left", file=sys.stderr, flush=True)
             self._said = now
