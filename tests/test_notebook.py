@@ -109,6 +109,11 @@ def test_a_step_that_fails_otherwise_gives_its_last_words(tmp_path):
         list(workflow._side_by_side([Job(["trane"], tmp_path / "trane.log")], cores=1))
 
 
+def test_cores_are_counted_from_one():
+    with pytest.raises(UserError, match="cores must be 1 or more, not 0"):
+        vaebench.run("experiments/first.yaml", cores=0)
+
+
 def test_results_without_tables_say_how_to_make_them(tmp_path):
     (tmp_path / "half").mkdir()
     with pytest.raises(UserError, match="half: has no tables yet"):

@@ -43,6 +43,9 @@ def run(experiment: str | Path, results: str | Path = "results", cores: int | No
     vaebench.errors.UserError: experiments/frist.yaml: no such file; did you mean 'first'? allowed: first
     """
     begun = time.process_time()
+    cores = available_cores() if cores is None else cores
+    if cores < 1:
+        raise UserError(f"cores must be 1 or more, not {cores}")
     path, results = Path(experiment), Results(Path(results))
     loaded = load(path)
     folder = results.experiment(loaded.name)
@@ -60,7 +63,7 @@ def run(experiment: str | Path, results: str | Path = "results", cores: int | No
     with progress.shown(loaded.name, "run") as report:
         report(n_done, n_runs)
         for jobs in steps:
-            for done in _side_by_side(jobs, cores or available_cores()):
+            for done in _side_by_side(jobs, cores):
                 n_done += done.n_runs
                 report(n_done, n_runs)
     planning = StageCost("planning", 1, None, round(time.process_time() - begun, 2), round(peak_megabytes()))
