@@ -17,6 +17,7 @@ from vaebench.errors import UserError
 from vaebench.plan import still_open
 from vaebench.selection import choose
 from vaebench.store import Results
+from vaebench.workflow import Job
 
 PAGE = Path(__file__).parents[1] / "docs/notebook.md"
 
@@ -67,6 +68,7 @@ def test_importing_is_light_and_lists_what_is_there():
     code = "import sys, vaebench; print(len({'torch', 'pandas', 'numpy', 'pydantic'} & set(sys.modules)), vaebench.__all__)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PAGE.parents[1])
     assert said.stdout == "0 ['load', 'run', 'LoadedExperiment', 'UserError']\n"
+    assert {*vaebench.__all__} < {*dir(vaebench)}
     with pytest.raises(AttributeError, match="no attribute 'laod'"):
         _ = vaebench.laod
 
@@ -104,7 +106,12 @@ def test_a_step_that_fails_by_what_can_be_mended_says_so_in_one_line(folder, tmp
 
 def test_a_step_that_fails_otherwise_gives_its_last_words(tmp_path):
     with pytest.raises(RuntimeError, match=r"vaebench trane ended with code 2: .*invalid choice: 'trane'.*trane.log"):
-        list(workflow._side_by_side([(["trane"], tmp_path / "trane.log")], cores=1))
+        list(workflow._side_by_side([Job(["trane"], tmp_path / "trane.log")], cores=1))
+
+
+def test_cores_are_counted_from_one():
+    with pytest.raises(UserError, match="cores must be 1 or more, not 0"):
+        vaebench.run("experiments/first.yaml", cores=0)
 
 
 def test_results_without_tables_say_how_to_make_them(tmp_path):

@@ -30,8 +30,8 @@ def test_what_is_there_is_not_missing(make_experiment, tmp_path):
         (second, [second.runs[1]], list(second.runs)),
     ]
     table = [line.split() for line in plan.lines(experiment, results, cores=2, estimate=False)]
-    assert [first.name, "2,294", "3", "2", "0", "1"] in table
-    assert [second.name, "2,294", "3", "2", "1", "2"] in table
+    assert [first.name, "mlp", "16", "2,294", "3", "2", "0", "1"] in table
+    assert [second.name, "mlp", "16", "2,294", "3", "2", "1", "2"] in table
     for cohort in experiment.cohorts:
         jobs.train_cohort(experiment, cohort, results)
         jobs.evaluate_cohort(experiment, cohort, results)
@@ -78,6 +78,13 @@ def test_speeds_are_measured_of_every_shape_while_there_is_time(shapes):
     found = speed.speeds(runs, evaluation)
     assert found.keys() == runs.keys()
     assert all(seconds > 0 for each in found.values() for seconds in each)
+
+
+def test_runs_that_diverge_at_once_cost_nothing_more(make_experiment):
+    experiment = make_experiment(variants={"wild": {"learning_rate": 1e20}}, baseline="wild")
+    (found,) = speed.speeds({"wild": experiment.runs}, experiment.evaluation).values()
+    assert found.training == 0
+    assert found.scoring > 0
 
 
 def test_when_the_time_is_up_speeds_are_scaled_by_multiply_adds_among_those_stacked_alike(shapes, monkeypatch):

@@ -36,6 +36,14 @@ def test_a_log_gets_a_line_every_ten_seconds_with_the_time_that_is_left(clock, c
     ]
 
 
+def test_nothing_is_said_before_anything_is_done(clock, capsys):
+    with progress.shown("digits", "run") as report:
+        report(0, 6)
+        clock[0] = 30
+        report(0, 6)
+    assert capsys.readouterr().err == ""
+
+
 def test_what_was_done_before_a_checkpoint_does_not_count_as_speed(clock, capsys):
     with progress.shown("digits", "epoch") as report:
         report(50, 100)

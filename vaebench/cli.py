@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
 
     check = verb("check", _check, "name a file's mistakes, or say what it would train")
     _add_experiment(check)
+    _add_lanes(check)
     _add_results(check)
     check.add_argument("--cores", type=_positive, metavar="N", help="to estimate for; default: those of this machine")
     check.add_argument("--no-estimate", action="store_true", help="measure nothing")
@@ -109,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
 
     cohort = verb("cohort", _cohort, "train and score what is missing of one cohort")
     _add_experiment(cohort)
+    _add_lanes(cohort)
     _add_results(cohort)
     cohort.add_argument("--cohort", required=True, metavar="NAME", help="one of those that `check` lists")
     cohort.add_argument("--device", default="cpu", help="as torch names it, such as cuda; default: cpu")
@@ -126,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     ):
         added = verb(name, step, help_text)
         _add_experiment(added)
+        _add_lanes(added)
         _add_results(added)
 
     show = verb("show", _show, "print one run: settings, state, scores, files")
@@ -136,6 +139,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_experiment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", type=Path, metavar="FILE", help="an experiment file, such as experiments/digits.yaml")
+
+
+def _add_lanes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lanes", type=int, metavar="N", help="runs in a cohort at most; default: what the file says")
 
 
@@ -146,10 +152,9 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, not {text!r}")
+    return int(text)
 
 
 def _new(options: argparse.Namespace) -> Work:
@@ -172,7 +177,7 @@ def _check(options: argparse.Namespace) -> Work:
 
 
 def _train(options: argparse.Namespace) -> Work:
-    experiment = load(options.experiment, options.lanes)
+    experiment = load(options.experiment)
     from vaebench import selection
 
     run = selection.choose(experiment, options.variant, options.seed, selection.parse_point(options.at))

@@ -11,6 +11,7 @@ from vaebench.keys import is_scored, is_trained
 from vaebench.progress import in_words
 from vaebench.specification import Cohort, Evaluation, Experiment, Run, shape_key
 from vaebench.store import Results
+from vaebench.tables import flat_settings
 from vaebench.wording import counted
 
 # What planning, tables, figures, report and MLflow took for the main job on one core of an AMD EPYC.
@@ -59,10 +60,11 @@ def _table(cohorts: list[Open]) -> Iterator[str]:
     from vaebench.speed import n_parameters
 
     width = max(len(each.cohort.name) for each in cohorts)
-    yield f"  {'cohort':<{width}}  parameters  epochs  runs  to train  to score"
+    yield f"  {'cohort':<{width}}  network           parameters  epochs  runs  to train  to score"
     for cohort, to_train, to_score in cohorts:
         run = cohort.runs[0]
-        sizes = f"{n_parameters(run):10,}  {run.epochs:6}  {len(cohort.runs):4}"
+        network = " ".join(str(value) for key, value in flat_settings(run).items() if key.startswith("network"))
+        sizes = f"{network:<16}  {n_parameters(run):10,}  {run.epochs:6}  {len(cohort.runs):4}"
         yield f"  {cohort.name:<{width}}  {sizes}  {len(to_train):8}  {len(to_score):8}"
 
 

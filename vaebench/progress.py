@@ -6,11 +6,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 # Called with how much is done, and how much there is; the first call says where the work begins.
 Report = Callable[[int, int], None]
 
 SECONDS_BETWEEN_LINES = 10
+# Drawing a bar ten times a second, as tqdm does of itself, would cost short epochs half a percent.
+SECONDS_BETWEEN_BARS = 0.5
 
 
 @contextmanager
@@ -39,12 +42,12 @@ class _Bar:
     def __init__(self, what: str, unit: str):
         from tqdm import tqdm
 
-        self._open = lambda done, total: tqdm(desc=what, unit=unit, initial=done, total=total, dynamic_ncols=True)
+        self._open = partial(tqdm, desc=what, unit=unit, mininterval=SECONDS_BETWEEN_BARS, dynamic_ncols=True)
         self._bar = None
 
     def __call__(self, done: int, total: int) -> None:
         if self._bar is None:
-            self._bar = self._open(done, total)
+            self._bar = self._open(initial=done, total=total)
         self._bar.update(done - self._bar.n)
 
     def close(self) -> None:
@@ -61,8 +64,9 @@ class _Lines:
         now = time.monotonic()
         if self._begin is None:
             self._begin, self._said = (done, now), now
-        elif now - self._said >= SECONDS_BETWEEN_LINES:
-            first, begun = self._begin
+            return
+        first, begun = self._begin
+        if done > first and now - self._said >= SECONDS_BETWEEN_LINES:
             left = (now - begun) / (done - first) * (total - done)
             print(f"{self._start} {done} of {total}, {in_words(left)} left", file=sys.stderr, flush=True)
             self._said = now

@@ -50,19 +50,16 @@ def speeds(shapes: Mapping[str, Sequence[Run]], evaluation: Evaluation) -> dict[
             measured[is_stacked] = shape
         else:
             other = measured[is_stacked]
-            found[shape] = Speed(*map(_scaled, found[other], work[shape], work[other]))
+            pairs = zip(found[other], work[shape], work[other], strict=True)
+            found[shape] = Speed(*(seconds * own / measured_work for seconds, own, measured_work in pairs))
     return found
 
 
-def _scaled(seconds: float, work: float, measured_work: float) -> float:
-    return seconds * work / measured_work
-
-
-def _multiply_adds(run: Run, evaluation: Evaluation) -> Speed:
-    """For one image there are about as many as the model has parameters; a step of training counts as a pass."""
+def _multiply_adds(run: Run, evaluation: Evaluation) -> tuple[int, int]:
+    """Of training and of scoring: for each image about as many as the model has parameters, backward passes left out."""
     sizes = run.dataset.sizes
-    passes = Speed(sizes["train"] * run.epochs, sizes[evaluation.split] * evaluation.n_samples)
-    return Speed(*(n_parameters(run) * n for n in passes))
+    trained, scored = sizes["train"] * run.epochs, sizes[evaluation.split] * evaluation.n_samples
+    return n_parameters(run) * trained, n_parameters(run) * scored
 
 
 def _measured(runs: Sequence[Run], evaluation: Evaluation) -> Speed:
@@ -76,9 +73,9 @@ def _training(runs: Sequence[Run]) -> float:
     n_steps = min(max(FEWEST_STEPS, round(TRAINING_SIZE / step)), sizes["train"] // run.batch_size)
     share = n_steps * run.batch_size / sizes["train"]
     training = Training(runs, _noise(run, train=share * sizes["train"], validation=share * sizes["validation"]))
-    # The first makes room and chooses kernels.
+    # The first makes room and chooses kernels. Runs that diverge in it will cost nothing more.
     training.run_epoch()
-    return _seconds(training.run_epoch) * run.epochs / share
+    return _seconds(training.run_epoch) * run.epochs / share if len(training) else 0.0
 
 
 def _scoring(runs: Sequence[Run], evaluation: Evaluation) -> float:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from vaebench import costs, loading, progress, stages
 from vaebench.costs import StageCost
@@ -19,8 +20,13 @@ from vaebench.specification import load
 from vaebench.store import Results
 from vaebench.timing import peak_megabytes
 
-# A command line after `vaebench`, and where what it says is kept.
-Job = tuple[list[str], Path]
+
+class Job(NamedTuple):
+    """A command line after `vaebench`, where what it says is kept, and how many runs it trains."""
+
+    arguments: list[str]
+    log: Path
+    n_runs: int = 0
 
 
 def run(experiment: str | Path, results: str | Path = "results", cores: int | None = None) -> LoadedExperiment:
@@ -37,43 +43,47 @@ def run(experiment: str | Path, results: str | Path = "results", cores: int | No
     vaebench.errors.UserError: experiments/frist.yaml: no such file; did you mean 'first'? allowed: first
     """
     begun = time.process_time()
+    cores = available_cores() if cores is None else cores
+    if cores < 1:
+        raise UserError(f"cores must be 1 or more, not {cores}")
     path, results = Path(experiment), Results(Path(results))
     loaded = load(path)
     folder = results.experiment(loaded.name)
 
-    def job(verb: str, *options: str) -> Job:
-        return [verb, str(path), *options, "--results", str(results.root)], folder.log(verb, *options[1:])
+    def job(verb: str, what: str, *options: str, n_runs: int = 0) -> Job:
+        arguments = [verb, what, *options, "--results", str(results.root)]
+        return Job(arguments, folder.log(verb, *options[1:]), n_runs)
 
     steps = [
-        [job("cohort", "--cohort", cohort.name) for cohort in loaded.cohorts],
-        *([job(verb)] for verb in ("aggregate", "draw", "report")),
+        [] if results.dataset(loaded.dataset.name).exists() else [job("prepare", loaded.dataset.argument)],
+        [job("cohort", str(path), "--cohort", cohort.name, n_runs=len(cohort.runs)) for cohort in loaded.cohorts],
+        *([job(verb, str(path))] for verb in ("aggregate", "draw", "report")),
     ]
-    if not results.dataset(loaded.dataset.name).exists():
-        prepare = ["prepare", loaded.dataset.argument, "--results", str(results.root)]
-        steps.insert(0, [(prepare, folder.log("prepare"))])
-    n_done, n_jobs = 0, sum(map(len, steps))
-    with progress.shown(loaded.name, "step") as report:
-        report(n_done, n_jobs)
+    n_done, n_runs = 0, len(loaded.runs)
+    with progress.shown(loaded.name, "run") as report:
+        report(n_done, n_runs)
         for jobs in steps:
-            for _ in _side_by_side(jobs, cores or available_cores()):
-                n_done += 1
-                report(n_done, n_jobs)
+            for done in _side_by_side(jobs, cores):
+                n_done += done.n_runs
+                report(n_done, n_runs)
     planning = StageCost("planning", 1, None, round(time.process_time() - begun, 2), round(peak_megabytes()))
     costs.keep(folder, costs.stage_costs(stages.notes(loaded, results), planning))
     return loading.load(folder.path)
 
 
-def _side_by_side(jobs: Sequence[Job], cores: int) -> Iterator[None]:
-    """Do all jobs, yielding as each ends. When one fails, or the caller is interrupted, those under way are stopped."""
-    waiting, running = list(jobs), {}
+def _side_by_side(jobs: Sequence[Job], cores: int) -> Iterator[Job]:
+    """Do all jobs, yielding each as it ends. When one fails, or the caller is interrupted, those under way are stopped."""
+    waiting = list(jobs)
+    running: dict[subprocess.Popen, Job] = {}
     try:
         while waiting or running:
             while waiting and len(running) < cores:
                 job = waiting.pop(0)
-                running[_started(*job)] = job
+                running[_started(job)] = job
             for process in [each for each in running if each.poll() is not None]:
-                _check(process.returncode, *running.pop(process))
-                yield
+                job = running.pop(process)
+                _check(process.returncode, job)
+                yield job
             time.sleep(0.02)
     finally:
         for process in running:
@@ -81,24 +91,24 @@ def _side_by_side(jobs: Sequence[Job], cores: int) -> Iterator[None]:
             process.wait()
 
 
-def _started(arguments: list[str], log: Path) -> subprocess.Popen:
-    log.parent.mkdir(parents=True, exist_ok=True)
+def _started(job: Job) -> subprocess.Popen:
+    job.log.parent.mkdir(parents=True, exist_ok=True)
     # This very code, also where it is not installed.
     paths = [str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    with log.open("w", encoding="utf-8") as file:
+    with job.log.open("w", encoding="utf-8") as file:
         return subprocess.Popen(
-            [sys.executable, "-m", "vaebench", *arguments],
+            [sys.executable, "-m", "vaebench", *job.arguments],
             stdout=file,
             stderr=subprocess.STDOUT,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
         )
 
 
-def _check(exit_code: int, arguments: list[str], log: Path) -> None:
+def _check(exit_code: int, job: Job) -> None:
     """Raises UserError or RuntimeError where a job has failed."""
     if exit_code == 0:
         return
-    said = log.read_text(encoding="utf-8").splitlines() or [""]
-    if exit_code == 1 and said[-1].startswith("vaebench: "):
-        raise UserError(said[-1].removeprefix("vaebench: "))
-    raise RuntimeError(f"vaebench {' '.join(arguments)} ended with code {exit_code}: {said[-1]} (all of it: {log})")
+    *_, last = job.log.read_text(encoding="utf-8").splitlines() or [""]
+    if exit_code == 1 and last.startswith("vaebench: "):
+        raise UserError(last.removeprefix("vaebench: "))
+    raise RuntimeError(f"vaebench {' '.join(job.arguments)} ended with code {exit_code}: {last} (all of it: {job.log})")
