@@ -26,6 +26,7 @@ from vaebench.plotting import (
     DOUBLE,
     GREY,
     HEADLINE,
+    LETTER,
     SINGLE,
     Figures,
     Source,
@@ -203,9 +204,10 @@ def _mean_and_seeds(ax: Axes, runs: pd.DataFrame, look: dict[str, Any], size: fl
 def reconstructions(source: Source) -> Drawing:
     [point] = source.chosen_points(1)
     rows, shape = _picture_rows(source, point), source.experiment.dataset.image_shape
+    labels = [wrapped(label, DOUBLE / 4) for label in rows]
     # Inches, so that pictures fill the panels: they are as high as wide.
-    width, names = 10, 0.2 + 0.065 * max(map(len, rows))
-    drawing, axes = subplots(1, 2, width, len(rows) * (width - names) / 20.5 + 0.3)
+    beside = 0.3 + LETTER * max(len(line) for label in labels for line in label.split("\n"))
+    drawing, axes = subplots(1, 2, DOUBLE, len(rows) * (DOUBLE - beside) / 20 + 0.25)
     titles = (f"reconstructions, {source.describe(point)}".rstrip(", "), "samples from the prior")
     for ax, title, strips in zip(axes.flat, titles, zip(*rows.values(), strict=True), strict=True):
         image = np.vstack([_strip(pictures, shape) for pictures in strips])
@@ -213,7 +215,7 @@ def reconstructions(source: Source) -> Drawing:
         ax.set(title=title, xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
     height = len(image) / len(rows)
-    axes[0, 0].set_yticks((np.arange(len(rows)) + 0.5) * height - 1, list(rows))
+    axes[0, 0].set_yticks((np.arange(len(rows)) + 0.5) * height - 1, labels)
     axes[0, 0].tick_params(length=0)
     return drawing
 
@@ -231,12 +233,13 @@ def _iso_elbo_lines(ax: Axes, runs: pd.DataFrame) -> None:
     if runs.empty:
         ax.set(xticks=[], yticks=[])
         return
-    (left, right), (bottom, top) = widened(runs.rate, 0.22, 0.05), widened(runs.distortion, 0.05, 0.12)
+    rates, distortions = (runs[[name, f"{name}_low", f"{name}_high"]].stack() for name in ("rate", "distortion"))
+    (left, right), (bottom, top) = widened(rates, 0.22, 0.05), widened(distortions, 0.05, 0.12)
     ax.set(xlim=(left, right), ylim=(bottom, top))
     ax.set_xticks([tick for tick in ax.get_xticks() if max(0, left) <= tick <= right])
     # As many lines as have room for their labels, side by side along the top and one above the other on the left.
     width, height = right - left, top - bottom
-    n_levels = int((width + height) / max(0.13 * width, 0.1 * height))
+    n_levels = int((width + height) / max(0.2 * width, 0.14 * height))
     levels = MaxNLocator(n_levels).tick_values(-right - top, -left - bottom)
     step, runs_elbo = levels[1] - levels[0], -(runs.rate + runs.distortion)
     for level in levels[(levels > runs_elbo.min() - 2 * step) & (levels < runs_elbo.max() + 2 * step)]:
