@@ -5,15 +5,19 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure as Drawing
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 from vaebench import plotting, tables
+from vaebench.curves import collapse_epoch
 from vaebench.figures import FIGURES, draw_all
 from vaebench.latent_dimensions import ACTIVE_VARIANCE, COLLAPSE_EPSILON, DIMENSION_COLUMNS, OPTIMAL_COLUMNS
 from vaebench.metrics import METRICS
@@ -151,6 +155,11 @@ def where(table: pd.DataFrame, **values) -> pd.DataFrame:
     return table[(table[list(values)] == list(values.values())).all(axis=1)]
 
 
+def title(ax) -> str:
+    """On one line."""
+    return ax.get_title("left").replace("\n", " ")
+
+
 def lines(ax) -> list[tuple[list[float], list[float]]]:
     """x and y of every line drawn."""
     return [(list(line.get_xdata()), list(line.get_ydata())) for line in ax.lines]
@@ -200,20 +209,31 @@ def test_the_headline_is_answered_by_the_first_figure_that_shows_it_or_by_one_of
     assert list(ax.lines[0].get_xdata()) == list(source.tables.runs.psnr)
 
 
-def test_draw_all_writes_every_format_of_what_applies_and_the_same_bytes_again(tmp_path):
+def test_draw_all_writes_what_applies_and_nothing_else_and_the_same_bytes_again(tmp_path):
     source = make_tables(tmp_path, EXPERIMENTS["one run"])
     starts = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
-    names = {f"{name}.{suffix}" for name in set(FIGURES) - {"linear-optimum", "headline"} for suffix in starts}
+    of_all = set(FIGURES) - {"linear-optimum", "headline", "course"}
+    names = {f"{name}.{suffix}" for name in of_all for suffix in starts} | {"variants/a/course.svg"}
     write_text(source.folder.figure("linear-optimum", "png"), "left from when a variant was linear")
+    write_text(source.folder.variant_figure("b", "course", "svg"), "left from when there was another variant")
     drawn = []
     for _ in range(2):
         draw_all(source.experiment, Results(source.folder.path.parent))
-        paths = source.folder.figure("elbo", "png").parent.iterdir()
-        drawn.append({path.name: path.read_bytes() for path in paths})
+        paths = [path for path in source.folder.figures.rglob("*") if path.is_file()]
+        drawn.append({str(path.relative_to(source.folder.figures)): path.read_bytes() for path in paths})
     assert set(drawn[0]) == set(drawn[1]) == names
     for name, content in drawn[0].items():
         assert content.startswith(starts[name.split(".")[-1]]), name
         assert content == drawn[1][name], f"{name} is not the same when drawn again"
+        if name.endswith("pdf"):
+            assert b"/FontFile2" in content, f"{name}: its fonts are not embedded as TrueType"
+            assert b"/Type3" not in content, f"{name}: journals refuse Type 3"
+
+
+def test_only_so_many_variants_have_figures_of_their_own(tmp_path):
+    weights = ", ".join(f"v{i}: {{kl: {{schedule: constant, weight: {i}}}}}" for i in range(2, 30))
+    source = make_tables(tmp_path, f"{HEAD} seeds: 1, variants: {{a: {{}}, {weights}}}}}")
+    assert source.shown_variants == ["a", *(f"v{i}" for i in range(2, 25))]
 
 
 def test_binary_data_have_no_bits_of_grey_levels_and_only_linear_variants_an_optimum(tmp_path):
@@ -221,29 +241,46 @@ def test_binary_data_have_no_bits_of_grey_levels_and_only_linear_variants_an_opt
     for name, missing in names.items():
         (tmp_path / name).mkdir()
         source = make_tables(tmp_path / name, EXPERIMENTS[name])
-        assert FIGURES.applicable(source) == [figure for figure in FIGURES if figure not in missing]
+        assert FIGURES.applicable(source) == [figure for figure in FIGURES if figure not in missing | {"course"}]
+        assert FIGURES.applicable(source, per_variant=True) == ["course"]
+
+
+def drawings(source: Source) -> Iterator[tuple[str, Drawing]]:
+    """Every figure that there is of an experiment, laid out, with what to call it."""
+    for name in FIGURES.applicable(source):
+        yield name, draw(source, name)
+    for variant, name in itertools.product(source.shown_variants, FIGURES.applicable(source, per_variant=True)):
+        yield f"{name} of {variant}", FIGURES[name].draw(source, variant)
+
+
+def boxes_beside(drawing: Drawing) -> list[Bbox]:
+    """Of what stands beside the panels."""
+    return [artist.get_window_extent() for artist in (*drawing.legends, *drawing.texts)]
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_every_figure_fits_its_page_for_any_experiment(name, tmp_path):
+def test_every_figure_fits_the_columns_of_a_journal_for_any_experiment(name, tmp_path):
     source = make_tables(tmp_path, EXPERIMENTS[name], DIVERGED.get(name, ()))
-    for figure in FIGURES.applicable(source):
-        drawing = draw(source, figure)
+    for figure, drawing in drawings(source):
         drawing.draw_without_rendering()
         page, drawn = drawing.bbox_inches, drawing.get_tightbbox()
+        assert round(page.width * 25.4) in (85, 175), f"{figure}: neither one column wide nor two"
         assert drawn.x0 > -0.01, f"{figure}: cut on the left"
         assert drawn.y0 > -0.01, f"{figure}: cut at the bottom"
         assert drawn.x1 < page.x1 + 0.01, f"{figure}: cut on the right"
         assert drawn.y1 < page.y1 + 0.01, f"{figure}: cut at the top"
         assert all(text.get_fontsize() >= 7 for text in drawing.findobj(Text)), f"{figure}: too small to read"
-        for legend, ax in itertools.product(drawing.legends, drawing.axes):
-            assert not legend.get_window_extent().padded(-2).overlaps(ax.get_tightbbox()), f"{figure}: legend on a panel"
+        panels = {ax: ax.get_tightbbox() for ax in drawing.axes}
+        for beside, panel in itertools.product(boxes_beside(drawing), panels.values()):
+            assert not beside.padded(-2).overlaps(panel), f"{figure}: a legend or title covers a panel"
+        for ax, other in itertools.permutations(panels, 2):
+            assert not panels[ax].padded(-2).overlaps(other.get_window_extent()), f"{figure}: a text covers another panel"
 
 
 def test_elbo_shows_each_measure_apart_with_its_seeds_means_and_intervals(source):
     axes = draw(source, "elbo").axes
     titles = ["Bernoulli on grey pixels: not a density", "Gaussian: density", "Bernoulli, dynamic binarisation: mass"]
-    assert [ax.get_title("left") for ax in axes] == titles
+    assert [title(ax) for ax in axes] == titles
     for ax, variant in zip(axes, "abc", strict=True):
         x = [values for values, _ in lines(ax)]
         for row, latent_size in enumerate((2, 5)):
@@ -263,11 +300,15 @@ def test_diverged_runs_are_counted_where_they_are_missing(source):
     assert [text.get_text() for text in legend.get_texts()] == ["a", "b (2 of 6 diverged)", "c", "ceiling"]
 
 
-def test_rate_distortion_shows_every_trained_run_in_the_panel_of_its_measure(source):
+def test_rate_distortion_shows_seeds_means_and_intervals_in_the_panel_of_their_measure(source):
     for ax, variant in zip(draw(source, "rate-distortion").axes, "abc", strict=True):
-        runs = where(source.tables.runs, variant=variant, status="trained")
-        [points] = ax.collections
-        np.testing.assert_array_equal(points.get_offsets(), runs[["rate", "distortion"]])
+        for latent_size, (seeds, across, up, mean) in zip((2, 5), (lines(ax)[:4], lines(ax)[4:8]), strict=True):
+            runs = where(source.tables.runs, variant=variant, latent_size=latent_size, status="trained")
+            expected = where(source.tables.summary, variant=variant, latent_size=latent_size).iloc[0]
+            np.testing.assert_array_equal(seeds, [runs.rate, runs.distortion])
+            np.testing.assert_array_equal(across[0], [expected.rate_low, expected.rate_high])
+            np.testing.assert_array_equal(up[1], [expected.distortion_low, expected.distortion_high])
+            assert mean == ([expected.rate], [expected.distortion])
 
 
 def test_iso_elbo_lines_carry_the_elbo_of_their_points(source):
@@ -301,7 +342,7 @@ def test_active_units_shows_seeds_and_means_beside_the_latent_size(source):
 def test_bits_per_dimension_shows_each_likelihood_where_it_has_a_number(source):
     axes = draw(source, "bits-per-dimension").axes
     shown = {"Common likelihood": "ab", "Own likelihood": "b", "Own likelihood, dynamic binarisation": "c"}
-    assert [ax.get_title("left") for ax in axes] == list(shown)
+    assert [title(ax) for ax in axes] == list(shown)
     metrics = ("common_bits_per_dim", "bits_per_dim", "bits_per_dim")
     for ax, metric, variants in zip(axes, metrics, shown.values(), strict=True):
         assert [label.get_text() for label in ax.get_yticklabels()] == [
@@ -370,18 +411,100 @@ def test_linear_optimum_shows_every_dimension_hollow_at_the_boundary(tmp_path):
     assert [text.get_text() for text in legend.get_texts()] == labels
 
 
-def test_training_curves_show_the_validation_elbo_by_epochs_done(source):
-    columns = 3 + 3
-    axes = np.reshape(draw(source, "training-curves").axes, (2, columns))
+def test_training_curves_show_means_over_seeds_by_epochs_done(source):
+    per_scale = [f", {scale}" for scale in source.runs.scale.unique()]
+    quantities = ["elbo"] * 3 + ["rate"] + ["distortion"] * 3
+    axes = np.reshape(draw(source, "training-curves").axes, (9, 2))
+    titles = [title(ax).removeprefix("latent size 2 ") for ax in axes[:, 0]]
+    assert titles == [
+        *(f"validation ELBO [nats]{scale}" for scale in per_scale),
+        "validation rate [nats]",
+        *(f"validation distortion [nats]{scale}" for scale in per_scale),
+        "active units",
+        "KL weight",
+    ]
     history = source.tables.history.merge(source.runs[["run_id", "variant", "latent_size", "status"]], on="run_id")
-    history["elbo"] = -history.validation_rate - history.validation_distortion
-    for row, latent_size in zip(axes, (2, 5), strict=True):
-        for ax, variant in zip(row, "abc", strict=False):
-            runs = where(history, variant=variant, latent_size=latent_size, status="trained")
-            [(x, y)] = lines(ax)
-            assert x == [1, 2, 3, 4, 5, 6]
-            np.testing.assert_allclose(y, runs.groupby("epoch").elbo.mean())
-        assert [len(ax.lines) for ax in row[3:]] == [3, 3, 3]
+    history["validation_elbo"] = -history.validation_rate - history.validation_distortion
+    for row, quantity, variants in zip(axes, quantities, [*"abc", "abc", *"abc"], strict=False):
+        for ax, latent_size in zip(row, (2, 5), strict=True):
+            for (x, y), variant in zip(lines(ax), variants, strict=True):
+                runs = where(history, variant=variant, latent_size=latent_size, status="trained")
+                assert x == [1, 2, 3, 4, 5, 6]
+                np.testing.assert_allclose(y, runs.groupby("epoch")[f"validation_{quantity}"].mean())
+
+
+@pytest.mark.parametrize(
+    ("active", "expected"),
+    [
+        ([0, 8, 8, 4, 3, 1], 4),
+        ([8, 3, 8, 8, 3.9], 4),
+        ([8, 8, 3, 4], None),
+        ([1, 2, 8], None),
+        ([0, 0.6, 0], None),
+        ([0, 0, 0], None),
+        ([5], None),
+    ],
+)
+def test_the_moment_of_collapse_is_the_last_epoch_before_half_of_the_peak_is_lost_for_good(active, expected):
+    assert collapse_epoch(pd.Series(active, index=range(1, len(active) + 1))) == expected
+
+
+def test_the_moment_of_collapse_is_ringed_in_rate_and_active_units(tmp_path):
+    source = make_tables(tmp_path, HEAD + "seeds: 2, variants: {a: {latent_size: 8}, b: {latent_size: 7}}}")
+    history = source.tables.history
+    is_a = history.run_id.isin(where(source.tables.runs, variant="a").run_id)
+    history["active_units"] = np.where(is_a, history.epoch.map(dict(enumerate([8, 8, 6, 4, 2, 0]))), 7)
+    drawing = draw(source, "training-curves")
+    _, rate, _, active, _ = drawing.axes
+    assert lines(active)[2:] == [([4], [4])]
+    means = history[is_a].groupby("epoch").validation_rate.mean()
+    assert lines(rate)[2:] == [([4], [pytest.approx(means[3])])]
+    assert [text.get_text() for text in drawing.legends[0].get_texts()] == ["a", "b", "moment of collapse"]
+
+
+def test_a_large_kl_weight_leaves_small_ones_apart(tmp_path):
+    weights = "{a: {kl: {schedule: constant, weight: 30}}, b: {}, c: {kl: {schedule: constant, weight: 0.5}}}"
+    source = make_tables(tmp_path, f"{HEAD} seeds: 1, variants: {weights}}}")
+    source.tables.history["kl_weight"] = source.tables.history.run_id.str.split("-").str[0].map({"a": 30, "b": 1, "c": 0.5})
+    ax = draw(source, "training-curves").axes[-1]
+    height = np.ptp(ax.get_window_extent().get_points()[:, 1])
+    places = [ax.transData.transform((1, weight))[1] for weight in (0.5, 1, 30)]
+    assert min(np.diff(places)) > height / 10
+    assert ax.get_ylim()[1] > 30
+
+
+def test_a_course_has_a_line_for_each_grid_point_and_the_runs_that_diverged(source):
+    drawing = FIGURES["course"].draw(source, "b")
+    axes = {title(ax): ax for ax in drawing.axes}
+    runs = where(source.tables.runs, variant="b")
+    history = source.tables.history.merge(runs[["run_id", "latent_size", "status"]], on="run_id")
+    rates = [where(history, latent_size=size, status="trained").groupby("epoch").validation_rate.mean() for size in (2, 5)]
+    lost = where(history, status="diverged").groupby("run_id", sort=False).validation_rate
+    expected = [*map(list, rates), *(list(values) for _, values in lost)]
+    drawn = [y for _, y in lines(axes["validation rate [nats]"]) if len(y) > 1]
+    assert len(drawn) == 4
+    np.testing.assert_allclose(np.concatenate(drawn[:2]), np.concatenate(expected[:2]))
+    assert sorted(drawn[2:]) == sorted(expected[2:])
+    spectrum = source.tables.spectrum
+    of_five = spectrum[spectrum.run_id.isin(where(runs, latent_size=5).run_id)].groupby("rank").kl.mean().clip(lower=1e-4)
+    np.testing.assert_array_equal(lines(axes["KL by latent dimension [nats]"])[1][1], of_five)
+    [legend] = drawing.legends
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert [label for label in labels if label != "moment of collapse"] == ["latent size 2", "latent size 5", "diverged"]
+
+
+def test_the_course_of_a_variant_that_never_trained_shows_how_far_it_came(tmp_path):
+    source = make_tables(tmp_path, EXPERIMENTS["one run"], diverged=("a-s0",))
+    axes = FIGURES["course"].draw(source, "a").axes
+    assert [[len(x) for x, _ in lines(ax)] for ax in axes] == [[2]] * 5 + [[]]
+    assert "training-curves" not in FIGURES.applicable(source)
+
+
+def lightness(color: tuple[float, float, float]) -> float:
+    """CIE L*, from 0 for black to 100 for white."""
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in color]
+    luminance = np.dot(linear, (0.2126, 0.7152, 0.0722))
+    return 116 * np.cbrt(luminance) - 16 if luminance > 0.008856 else 903.3 * luminance
 
 
 def test_a_variant_looks_the_same_everywhere_and_like_no_other(tmp_path):
@@ -394,6 +517,10 @@ def test_a_variant_looks_the_same_everywhere_and_like_no_other(tmp_path):
     assert drawn == looks
     [legend] = draw(source, "rate-distortion").legends
     assert [(line.get_marker(), line.get_color()) for line in legend.get_lines()] == looks
+    # In grey, neighbours differ by more than is needed to see it, and all can be seen on white.
+    tones = [lightness(color) for _, color in looks]
+    assert min(abs(np.diff(tones))) > 8
+    assert max(tones) < 72
 
 
 def test_a_large_grid_is_shown_in_part_and_says_so(tmp_path):

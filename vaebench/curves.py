@@ -71,6 +71,7 @@ def collapse_epoch(active: pd.Series) -> int | None:
         "collapse, the last epoch before a variant's mean number of active units stays below half of its peak. Axes are "
         "fitted to the second half of training; panels of different unit or data cannot be compared."
     ),
+    applies=lambda source: not source.trained.empty,
 )
 def training_curves(source: Source) -> Drawing:
     points = source.chosen_points(3)
@@ -84,8 +85,8 @@ def training_curves(source: Source) -> Drawing:
         if len(points) == 1:
             ax.set_title(wrapped(panel.title, 0.8 * DOUBLE / n_columns))
         else:
-            above = f"{source.describe(point)}\n" if index < n_columns else ""
-            ax.set_title(above + (panel.title if index % n_columns == 0 else ""))
+            above = [wrapped(source.describe(point, "\n"), 0.8 * DOUBLE / n_columns)] if index < n_columns else []
+            ax.set_title("\n".join([*above, panel.title if index % n_columns == 0 else ""]))
     say_what_is_left_out(drawing, source, points)
     add_legend(drawing, [*source.handles(), *_ring(collapsed)])
     return drawing

@@ -27,6 +27,7 @@ from vaebench.plotting import (
     DOUBLE,
     GREY,
     HEADLINE,
+    LETTER,
     SINGLE,
     Figures,
     Source,
@@ -203,12 +204,13 @@ def _iso_elbo_lines(ax: Axes, runs: pd.DataFrame) -> None:
     if runs.empty:
         ax.set(xticks=[], yticks=[])
         return
-    (left, right), (bottom, top) = widened(runs.rate, 0.22, 0.05), widened(runs.distortion, 0.05, 0.12)
+    rates, distortions = (runs[[name, f"{name}_low", f"{name}_high"]].stack() for name in ("rate", "distortion"))
+    (left, right), (bottom, top) = widened(rates, 0.22, 0.05), widened(distortions, 0.05, 0.12)
     ax.set(xlim=(left, right), ylim=(bottom, top))
     ax.set_xticks([tick for tick in ax.get_xticks() if max(0, left) <= tick <= right])
     # As many lines as have room for their labels, side by side along the top and one above the other on the left.
     width, height = right - left, top - bottom
-    n_levels = int((width + height) / max(0.13 * width, 0.1 * height))
+    n_levels = int((width + height) / max(0.2 * width, 0.14 * height))
     levels = MaxNLocator(n_levels).tick_values(-right - top, -left - bottom)
     step, runs_elbo = levels[1] - levels[0], -(runs.rate + runs.distortion)
     for level in levels[(levels > runs_elbo.min() - 2 * step) & (levels < runs_elbo.max() + 2 * step)]:

@@ -61,7 +61,7 @@ def kl_spectrum(source: Source) -> Drawing:
     drawing, axes = subplots(1, len(points), width, 2.5, sharey=True)
     for ax, point in zip(axes.flat, points, strict=True):
         spectrum_panel(ax, source.looks, source.spectrum[source.spectrum.point == point])
-        ax.set_title(wrapped(source.describe(point), 0.8 * width / len(points)))
+        ax.set_title(wrapped(source.describe(point, "\n"), 0.8 * width / len(points)))
     axes[0, 0].set_ylabel("KL [nats]")
     say_what_is_left_out(drawing, source, points)
     add_legend(drawing, handles)
@@ -111,7 +111,7 @@ def collapse_curves(source: Source) -> Drawing:
         bands(below, source.looks, _by_threshold(shown, "mean_variance", VARIANCES), "threshold", "n_above")
         above.axvline(COLLAPSE_EPSILON, color=GREY, linewidth=0.8, zorder=1)
         below.axvline(ACTIVE_VARIANCE, color=GREY, linewidth=0.8, zorder=1)
-        above.set_title(wrapped(source.describe(point), 0.8 * width / len(points)))
+        above.set_title(wrapped(source.describe(point, "\n"), 0.8 * width / len(points)))
         above.set(xlabel="ε [nats]", ylim=(-0.04, 1.04), xscale="log")
         top = max(shown["rank"], default=1)
         below.set(xlabel="variance of the posterior mean", ylim=(-0.04 * top, 1.04 * top), xscale="log")

@@ -186,11 +186,11 @@ class Source:
         """The runs at these points, for figures with a row for each variant and point."""
         return self.runs[self.runs.point.isin(self.row_points)]
 
-    def describe(self, point: int) -> str:
+    def describe(self, point: int, separator: str = ", ") -> str:
         """ "latent size 8, learning rate 0.001"; the latent size even without a grid, if all runs have the same."""
         sizes = self.runs.latent_size.unique()
         settings = ({"latent_size": sizes[0]} if len(sizes) == 1 else {}) | self.points[point]
-        return ", ".join(f"{word(key)} {word(value)}" for key, value in settings.items())
+        return separator.join(f"{word(key)} {word(value)}" for key, value in settings.items())
 
     @cached_property
     def looks(self) -> dict[str, dict[str, Any]]:
@@ -236,6 +236,7 @@ def styled() -> AbstractContextManager[None]:
         "axes.edgecolor": GREY,
         "figure.titlesize": "medium",
         "legend.frameon": False,
+        "axes.formatter.useoffset": False,
         "axes.linewidth": 0.8,
         "xtick.major.width": 0.8,
         "ytick.major.width": 0.8,
@@ -266,8 +267,8 @@ def fitting_width(labels: Iterable[str], room: float) -> float:
 
 
 def wrapped(text: str, width: float) -> str:
-    """In lines of about so many inches."""
-    return textwrap.fill(text, max(8, int(width / LETTER)))
+    """Each of its lines in lines of about so many inches."""
+    return "\n".join(textwrap.fill(line, max(8, int(width / LETTER))) for line in text.split("\n"))
 
 
 def add_legend(drawing: Drawing, handles: list[Artist]) -> None:
