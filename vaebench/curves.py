@@ -101,6 +101,7 @@ def training_curves(source: Source) -> Drawing:
         "the second half of training."
     ),
     per_variant=True,
+    raster=True,
 )
 def course(source: Source, variant: str) -> Drawing:
     points = source.chosen_points(4)

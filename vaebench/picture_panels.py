@@ -63,7 +63,7 @@ def rows_side_by_side(panels: dict[str, list[Row]], image_shape: tuple[int, int]
 def draw_rows(ax: Axes, rows: Sequence[Row], image_shape: tuple[int, int]) -> None:
     height = show_images(ax, [row.images for row in rows], image_shape) / len(rows)
     places = (np.arange(len(rows)) + 0.5) * height
-    ax.set_yticks(places, ["\n".join(wrapped(line, LABEL) for line in row.label.split("\n")) for row in rows])
+    ax.set_yticks(places, [wrapped(row.label, LABEL) for row in rows])
     for y, row in zip(places, rows, strict=True):
         ax.text(1, y, f" {row.note}", va="center", transform=ax.get_yaxis_transform())
 
