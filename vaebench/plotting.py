@@ -37,7 +37,7 @@ GREY = "0.45"
 # Inches: the widths of one and two columns of a journal's page, 85 and 175 mm, and of an average letter.
 SINGLE = 3.35
 DOUBLE = 6.9
-LETTER = 0.06
+LETTER = 0.056
 # A figure of more rows is read by no one and takes minutes to draw: a thousand are five metres high.
 MOST_ROWS = 200
 # More epochs than this cannot be told apart in a panel.
