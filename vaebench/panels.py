@@ -38,6 +38,8 @@ def row_panels(source: Source, panels: list[tuple[str, str, pd.DataFrame]]) -> t
     room = width - LETTER * len(beside)
     for ax, (title, xlabel, _) in zip(axes.flat, panels, strict=True):
         ax.set(title=wrapped(title, room), xlabel=wrapped(xlabel, room))
+        # A label such as −25.25 needs half an inch.
+        ax.locator_params(axis="x", nbins=max(2, int(room / 0.5)))
     say_what_is_left_out(drawing, source, source.row_points)
     return drawing, axes.flat
 
@@ -103,8 +105,9 @@ def bands(
     for index, (name, look) in enumerate(looks.items()):
         if name in over_seeds.index:
             of_name = over_seeds.loc[name]
-            shade = {"color": look["color"], "alpha": alpha, "linewidth": 0}
-            ax.fill_between(of_name.index, of_name["min"], of_name["max"], **shade)
+            if (of_name["min"] < of_name["max"]).any():
+                shade = {"color": look["color"], "alpha": alpha, "linewidth": 0}
+                ax.fill_between(of_name.index, of_name["min"], of_name["max"], **shade)
             every = max(1, len(of_name) // n_marked)
             # Staggered, so that markers of equal lines do not hide each other.
             start = index * every // len(looks)
