@@ -212,8 +212,9 @@ def test_the_headline_is_answered_by_the_first_figure_that_shows_it_or_by_one_of
 def test_draw_all_writes_what_applies_and_nothing_else_and_the_same_bytes_again(tmp_path):
     source = make_tables(tmp_path, EXPERIMENTS["one run"])
     starts = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
-    of_all = set(FIGURES) - {"linear-optimum", "headline", "course"}
-    names = {f"{name}.{suffix}" for name in of_all for suffix in starts} | {"variants/a/course.svg"}
+    of_all = set(FIGURES) - {"linear-optimum", "headline", "latent-grid", "course", "portrait"}
+    names = {f"{name}.{suffix}" for name in of_all for suffix in starts}
+    names |= {"variants/a/course.svg", "variants/a/portrait.png"}
     write_text(source.folder.figure("linear-optimum", "png"), "left from when a variant was linear")
     write_text(source.folder.variant_figure("b", "course", "svg"), "left from when there was another variant")
     drawn = []
@@ -241,8 +242,9 @@ def test_binary_data_have_no_bits_of_grey_levels_and_only_linear_variants_an_opt
     for name, missing in names.items():
         (tmp_path / name).mkdir()
         source = make_tables(tmp_path / name, EXPERIMENTS[name])
-        assert FIGURES.applicable(source) == [figure for figure in FIGURES if figure not in missing | {"course"}]
-        assert FIGURES.applicable(source, per_variant=True) == ["course"]
+        of_each = ["course", "portrait"]
+        assert FIGURES.applicable(source) == [figure for figure in FIGURES if figure not in missing.union(of_each)]
+        assert FIGURES.applicable(source, per_variant=True) == of_each
 
 
 def drawings(source: Source) -> Iterator[tuple[str, Drawing]]:

@@ -27,7 +27,6 @@ from vaebench.plotting import (
     DOUBLE,
     GREY,
     HEADLINE,
-    LETTER,
     SINGLE,
     Figures,
     Source,

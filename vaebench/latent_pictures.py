@@ -52,7 +52,7 @@ def latent_space(source: Source) -> Drawing:
         draw_components(above, projection, limit)
         draw_neighbours(below, projection)
     add_class_legend(drawing, source.experiment.dataset.class_names)
-    drawing.suptitle(_heading(source, point))
+    _add_heading(drawing, source, point)
     return drawing
 
 
@@ -74,7 +74,7 @@ def latent_grid(source: Source) -> Drawing:
     for run_id, [ax] in zip(shown.values(), panels, strict=True):
         if run_id:
             show_images(ax, list(_pictures(source, run_id)["grid"]), source.experiment.dataset.image_shape)
-    drawing.suptitle(_heading(source, point))
+    _add_heading(drawing, source, point)
     return drawing
 
 
@@ -160,7 +160,7 @@ def portrait(source: Source, variant: str) -> Drawing:
         draw_components(axes["components"], projection, reach(projection))
         draw_neighbours(axes["neighbours"], projection)
         add_class_legend(drawing, source.experiment.dataset.class_names)
-        drawing.suptitle(f"{variant}, {source.describe(run.point)}")
+        drawing.suptitle(", ".join(filter(None, [variant, source.describe(run.point)])))
     return drawing
 
 
@@ -178,11 +178,12 @@ def _portrait_rows(source: Source, run: pd.Series | None) -> list[Row]:
     ]
 
 
-def _heading(source: Source, point: int) -> str:
+def _add_heading(drawing: Drawing, source: Source, point: int) -> None:
     """The grid point, and how many of the variants are shown where that is not all."""
     shown, n_variants = len(source.shown_variants), len(source.experiment.variants)
-    left_out = [f"the first {shown} of {n_variants} variants"] if shown < n_variants else []
-    return ", ".join(filter(None, [source.describe(point), *left_out]))
+    left_out = f"the first {shown} of {n_variants} variants" if shown < n_variants else ""
+    if heading := ", ".join(filter(None, [source.describe(point), left_out])):
+        drawing.suptitle(heading)
 
 
 def _scored(source: Source) -> str:
@@ -191,7 +192,7 @@ def _scored(source: Source) -> str:
 
 def _side_by_side(source: Source, panels: dict[str, list[Row]]) -> Drawing:
     drawing = rows_side_by_side(panels, source.experiment.dataset.image_shape)
-    drawing.suptitle(_heading(source, *source.chosen_points(1)))
+    _add_heading(drawing, source, *source.chosen_points(1))
     return drawing
 
 
