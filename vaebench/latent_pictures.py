@@ -67,9 +67,8 @@ def latent_space(source: Source) -> Drawing:
     raster=True,
 )
 def latent_grid(source: Source) -> Drawing:
-    runs = source.runs[source.runs.latent_size == 2]
-    point = runs.point.min()
-    shown = _first_trained(source, runs[runs.point == point])
+    point = source.trained.point[source.trained.latent_size == 2].min()
+    shown = _first_trained(source, source.runs[(source.runs.latent_size == 2) & (source.runs.point == point)])
     drawing, panels = square_panels(list(shown), most_columns=4)
     for run_id, [ax] in zip(shown.values(), panels, strict=True):
         if run_id:
@@ -123,8 +122,8 @@ def traversals(source: Source) -> Drawing:
     title="Interpolations",
     caption=(
         "First and last in a row stand two scored images, of different classes where the data have classes; between them "
-        "the mean images along the straight line from the posterior mean of the one to that of the other. Steps that are "
-        "all alike, or that fade into one another without becoming an image of either kind, say that the line is empty."
+        "the mean images along the straight line from the posterior mean of the one to that of the other. Where the steps "
+        "fade into one another, no image has its code between the two; where all are alike, the code says nothing."
     ),
     raster=True,
 )
