@@ -122,7 +122,9 @@ rule draw:
     conda:
         "environment.yml"
     params:
-        key=lambda wildcards: keys.figures_key(experiment(wildcards.experiment), FIGURES.functions),
+        key=lambda wildcards: keys.figures_key(
+            experiment(wildcards.experiment), FIGURES.functions
+        ),
         captions={name: figure.caption for name, figure in FIGURES.items()},
     shell:
         "python -m vaebench draw experiments/{wildcards.experiment}.yaml > {log} 2>&1"

@@ -148,6 +148,11 @@ def test_a_new_title_only_writes_the_report_and_the_index_again(copied):
     assert planned(copied) == {"report", "track"}
 
 
+def test_a_new_headline_redraws(copied):
+    write(copied, headline="psnr")
+    assert planned(copied) == {"draw", "report", "track"}
+
+
 def test_editing_a_figures_code_only_redraws(copied):
     path = copied / "vaebench/figures.py"
     path.write_text(path.read_text(encoding="utf-8") + "\n\nEDITED = 1\n", encoding="utf-8")

@@ -30,7 +30,6 @@ from vaebench.plotting import (
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
@@ -39,6 +38,8 @@ CURVES = Figures()
 ROW_HEIGHT = 1.5
 # KL weights up to this can be told apart beside the usual 1 on a linear axis.
 LINEAR_WEIGHTS = 5
+# Where the moment of collapse is marked, and how.
+COLLAPSING = ("validation_rate", "active_units")
 RING = {"marker": "o", "markersize": 7, "markerfacecolor": "none"}
 LOST = {"color": GREY, "linestyle": "-", "linewidth": 0.6}
 
@@ -68,8 +69,8 @@ def collapse_epoch(active: pd.Series) -> int | None:
     caption=(
         "ELBO, rate and distortion of the validation images, active units, and the KL weight trained with, by epochs done: "
         "lines are means over seeds, bands reach from the smallest to the largest seed. A ring marks the moment of "
-        "collapse, the last epoch before a variant's mean number of active units stays below half of its peak. Axes are "
-        "fitted to the second half of training; panels of different unit or data cannot be compared."
+        "collapse, the last epoch before a variant's mean number of active units stays below half of its peak. Axes leave "
+        "out what is extreme in the first half of training; panels of different unit or data cannot be compared."
     ),
     applies=lambda source: not source.trained.empty,
 )
@@ -78,17 +79,16 @@ def training_curves(source: Source) -> Drawing:
     panels = _panels(source.history[source.history.status == "trained"])
     n_columns = len(points) if len(points) > 1 else 2
     drawing, axes = _page(len(panels) * len(points), n_columns, sharex=True)
-    collapsed = False
+    n_rings = 0
     for index, (ax, (panel, point)) in enumerate(zip(axes, itertools.product(panels, points), strict=True)):
-        rows = panel.rows[panel.rows.point == point]
-        collapsed |= _curves(ax, source.looks, panel, rows)
+        n_rings += _curves(ax, source.looks, panel, panel.rows[panel.rows.point == point])
         if len(points) == 1:
             ax.set_title(wrapped(panel.title, 0.8 * DOUBLE / n_columns))
         else:
             above = [wrapped(source.describe(point, "\n"), 0.8 * DOUBLE / n_columns)] if index < n_columns else []
             ax.set_title("\n".join([*above, panel.title if index % n_columns == 0 else ""]))
     say_what_is_left_out(drawing, source, points)
-    add_legend(drawing, [*source.handles(), *_ring(collapsed)])
+    add_legend(drawing, [*source.handles(), *([legend_entry("moment of collapse", color=GREY, **RING)] if n_rings else [])])
     return drawing
 
 
@@ -97,34 +97,32 @@ def training_curves(source: Source) -> Drawing:
     caption=(
         "One variant over the epochs done, and the KL of its latent dimensions at the end: lines are means over seeds, "
         "bands reach from the smallest to the largest seed; runs that diverged are thin grey lines as far as they came. A "
-        "ring marks the last epoch before the mean number of active units stays below half of its peak. Axes are fitted to "
-        "the second half of training."
+        "ring marks the last epoch before the mean number of active units stays below half of its peak. Axes leave out "
+        "what is extreme in the first half of training."
     ),
     per_variant=True,
 )
 def course(source: Source, variant: str) -> Drawing:
     points = source.chosen_points(4)
-    looks = _looks_of_points(source.looks[variant], points)
-    panels = _panels(_of(source.history, variant, points))
+    history, spectrum = (
+        table[(table.variant == variant) & table.point.isin(points)] for table in (source.history, source.spectrum)
+    )
+    lost = history[history.status == "diverged"]
+    looks, panels = _looks_of_points(source.looks[variant], points), _panels(history)
     drawing, axes = _page(len(panels) + 1, 3)
-    rings = []
+    n_rings = 0
     for ax, panel in zip(axes, panels, strict=False):
-        ax.set_title(wrapped(panel.title, 0.8 * DOUBLE / 3))
-        is_lost = panel.rows.status == "diverged"
-        rings.append(_curves(ax, looks, panel, panel.rows[~is_lost], by="point"))
-        for _, run in panel.rows[is_lost].groupby("run_id"):
+        n_rings += _curves(ax, looks, panel, panel.rows[panel.rows.status == "trained"], by="point")
+        for _, run in panel.rows[panel.rows.status == "diverged"].groupby("run_id"):
             ax.plot(run.epoch, run[panel.quantity], **LOST)
-    spectrum_panel(axes[-1], looks, _of(source.spectrum, variant, points), by="point")
+        ax.set_title(wrapped(panel.title, 0.8 * DOUBLE / 3))
+    spectrum_panel(axes[-1], looks, spectrum, by="point")
     axes[-1].set_title("KL by latent dimension [nats]")
     say_what_is_left_out(drawing, source, points)
     handles = [legend_entry(source.describe(point), **look) for point, look in looks.items()]
-    has_lost = (source.history.status[source.history.variant == variant] == "diverged").any()
-    add_legend(drawing, [*handles, *_ring(any(rings)), *([legend_entry("diverged", **LOST)] if has_lost else [])])
+    handles += [legend_entry("moment of collapse", color=GREY, **RING)] if n_rings else []
+    add_legend(drawing, handles + ([legend_entry("diverged", **LOST)] if len(lost) else []))
     return drawing
-
-
-def _of(table: pd.DataFrame, variant: str, points: list[int]) -> pd.DataFrame:
-    return table[(table.variant == variant) & table.point.isin(points)]
 
 
 def _panels(history: pd.DataFrame) -> list[Panel]:
@@ -160,43 +158,51 @@ def _page(n_panels: int, n_columns: int, **options: Any) -> tuple[Drawing, list[
     return drawing, shown
 
 
-def _curves(ax: Axes, looks: Mapping[Any, dict], panel: Panel, rows: pd.DataFrame, by: str = "variant") -> bool:
-    """The panel's quantity of these of its rows, in axes for all of them; gives whether there is a collapse in it."""
+def _curves(ax: Axes, looks: Mapping[Any, dict], panel: Panel, rows: pd.DataFrame, by: str = "variant") -> int:
+    """The panel's quantity of these of its rows; gives the number of collapses that are marked."""
     bands(ax, looks, rows, "epoch", panel.quantity, by)
-    _fit(ax, panel, rows)
-    if panel.quantity not in ("validation_rate", "active_units"):
-        return False
-    over_seeds = rows.groupby([by, "epoch"])[list({"active_units", panel.quantity})].mean()
-    epochs = {name: collapse_epoch(means.active_units.droplevel(0)) for name, means in over_seeds.groupby(level=0)}
-    marked = {name: epoch for name, epoch in epochs.items() if epoch is not None}
-    for name, epoch in marked.items():
-        ax.plot(epoch, over_seeds.loc[(name, epoch), panel.quantity], color=looks[name]["color"], **RING)
-    return bool(marked)
-
-
-def _fit(ax: Axes, panel: Panel, rows: pd.DataFrame) -> None:
-    """The y axis, the same for all grid points; only active units are bound by a latent size."""
-    import pandas as pd
-
     if rows.empty:
-        return
+        return 0
     if panel.quantity == "active_units":
         top = rows.latent_size.max()
         ax.set_ylim(-0.05 * top, 1.08 * top)
         whole_numbers(ax.yaxis)
     elif panel.quantity == "kl_weight":
-        top = panel.rows.kl_weight.max()
-        ax.set_ylim(-0.05 * top, 1.08 * top)
-        if top > LINEAR_WEIGHTS:
-            decades = [10**power for power in range(math.floor(math.log10(top)) + 1)]
-            ax.set_yscale("symlog", linthresh=1)
-            ax.set(ylim=(-0.1, 1.3 * top))
-            ax.set_yticks([0, *decades], [0, *decades])
-            ax.minorticks_off()
+        _fit_weights(ax, panel.rows.kl_weight.max())
     else:
-        means = panel.rows[panel.rows.status == "trained"].groupby(["epoch", "variant", "point"])[panel.quantity].mean()
-        later = means[means.index.get_level_values("epoch") > panel.rows.epoch.max() / 2]
-        ax.set_ylim(widened(pd.concat([later, means.quantile([0.1, 0.9])]), 0.1, 0.1))
+        _fit(ax, panel)
+    return _mark_collapse(ax, looks, rows, panel.quantity, by) if panel.quantity in COLLAPSING else 0
+
+
+def _fit(ax: Axes, panel: Panel) -> None:
+    """The same y axis for all grid points: all of the second half of training, but only what is usual of the first."""
+    import pandas as pd
+
+    trained = panel.rows[panel.rows.status == "trained"]
+    means = trained.groupby(["epoch", "variant", "point"])[panel.quantity].mean()
+    later = means[means.index.get_level_values("epoch") > trained.epoch.max() / 2]
+    ax.set_ylim(widened(pd.concat([later, means.quantile([0.1, 0.9])]), 0.1, 0.1))
+
+
+def _fit_weights(ax: Axes, top: float) -> None:
+    """A linear axis for KL weights from 0; where they are large, a logarithmic one from 1 on."""
+    ax.set_ylim(-0.05 * top, 1.08 * top)
+    if top > LINEAR_WEIGHTS:
+        ticks = [0, *(10**power for power in range(math.floor(math.log10(top)) + 1))]
+        ax.set_yscale("symlog", linthresh=1)
+        ax.set_ylim(-0.1, 1.3 * top)
+        ax.set_yticks(ticks, ticks)
+        ax.minorticks_off()
+
+
+def _mark_collapse(ax: Axes, looks: Mapping[Any, dict], rows: pd.DataFrame, quantity: str, by: str) -> int:
+    """A ring on each mean curve at its moment of collapse, if it has one; gives their number."""
+    active, means = (rows.groupby([by, "epoch"])[name].mean() for name in ("active_units", quantity))
+    epochs = {name: collapse_epoch(active[name]) for name in active.index.unique(0)}
+    marked = {name: epoch for name, epoch in epochs.items() if epoch is not None}
+    for name, epoch in marked.items():
+        ax.plot(epoch, means[name, epoch], color=looks[name]["color"], **RING)
+    return len(marked)
 
 
 def _looks_of_points(look: dict[str, Any], points: list[int]) -> dict[int, dict[str, Any]]:
@@ -205,11 +211,7 @@ def _looks_of_points(look: dict[str, Any], points: list[int]) -> dict[int, dict[
         return {points[0]: look}
     looks = {}
     for point, share, marker, dash in zip(points, np.linspace(-0.5, 0.5, len(points)), MARKERS, DASHES, strict=False):
-        towards = 1.0 if share < 0 else 0.0
-        color = tuple(abs(share) * towards + (1 - abs(share)) * np.array(look["color"]))
+        white = max(0, -share)
+        color = tuple(white + (1 - abs(share)) * part for part in look["color"])
         looks[point] = {"color": color, "marker": marker, "linestyle": dash}
     return looks
-
-
-def _ring(is_shown: bool) -> list[Artist]:
-    return [legend_entry("moment of collapse", color=GREY, **RING)] if is_shown else []

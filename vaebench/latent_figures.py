@@ -39,7 +39,7 @@ LATENT_FIGURES = Figures()
 # Markers that have room beside each other in a single column.
 MOST_IN_A_COLUMN = 20
 # Where the two curves of collapse are drawn, so many points a decade; both hold the thresholds of the metrics exactly.
-STEPS = 40
+STEPS = 20
 EPSILONS = 10.0 ** (np.arange(-4 * STEPS, STEPS + 1) / STEPS)
 VARIANCES = 10.0 ** (np.arange(-4 * STEPS, 1) / STEPS)
 # What the rate is made of, and how it is shaded: greys, as colours are for variants.

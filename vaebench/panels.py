@@ -103,8 +103,9 @@ def bands(
     for index, (name, look) in enumerate(looks.items()):
         if name in over_seeds.index:
             of_name = over_seeds.loc[name]
-            shade = {"color": look["color"], "alpha": alpha, "linewidth": 0}
-            ax.fill_between(of_name.index, of_name["min"], of_name["max"], **shade)
+            if (of_name["min"] < of_name["max"]).any():
+                shade = {"color": look["color"], "alpha": alpha, "linewidth": 0}
+                ax.fill_between(of_name.index, of_name["min"], of_name["max"], **shade)
             every = max(1, len(of_name) // n_marked)
             # Staggered, so that markers of equal lines do not hide each other.
             start = index * every // len(looks)

@@ -43,7 +43,7 @@ LETTER = 0.06
 # A figure of more rows is read by no one and takes minutes to draw: a thousand are five metres high.
 MOST_ROWS = 200
 # More epochs than this cannot be told apart in a panel.
-MOST_EPOCHS = 250
+MOST_EPOCHS = 100
 # More variants than this have no figures of their own.
 MOST_VARIANTS = 24
 # The figure of whatever metric no other figure shows.
@@ -231,6 +231,7 @@ def styled() -> AbstractContextManager[None]:
         "legend.fontsize": 7,
         "axes.titlesize": "medium",
         "axes.titlelocation": "left",
+        "axes.titley": 1.0,  # or it is sought anew at each drawing
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.edgecolor": GREY,
