@@ -52,7 +52,7 @@ def latent_space(source: Source) -> Drawing:
         draw_components(above, projection, limit)
         draw_neighbours(below, projection)
     add_class_legend(drawing, source.experiment.dataset.class_names)
-    drawing.suptitle(_heading(source, point))
+    _add_heading(drawing, source, point)
     return drawing
 
 
@@ -67,14 +67,13 @@ def latent_space(source: Source) -> Drawing:
     raster=True,
 )
 def latent_grid(source: Source) -> Drawing:
-    runs = source.runs[source.runs.latent_size == 2]
-    point = runs.point.min()
-    shown = _first_trained(source, runs[runs.point == point])
+    point = source.trained.point[source.trained.latent_size == 2].min()
+    shown = _first_trained(source, source.runs[(source.runs.latent_size == 2) & (source.runs.point == point)])
     drawing, panels = square_panels(list(shown), most_columns=4)
     for run_id, [ax] in zip(shown.values(), panels, strict=True):
         if run_id:
             show_images(ax, list(_pictures(source, run_id)["grid"]), source.experiment.dataset.image_shape)
-    drawing.suptitle(_heading(source, point))
+    _add_heading(drawing, source, point)
     return drawing
 
 
@@ -123,8 +122,8 @@ def traversals(source: Source) -> Drawing:
     title="Interpolations",
     caption=(
         "First and last in a row stand two scored images, of different classes where the data have classes; between them "
-        "the mean images along the straight line from the posterior mean of the one to that of the other. Steps that are "
-        "all alike, or that fade into one another without becoming an image of either kind, say that the line is empty."
+        "the mean images along the straight line from the posterior mean of the one to that of the other. Where the steps "
+        "fade into one another, no image has its code between the two; where all are alike, the code says nothing."
     ),
     raster=True,
 )
@@ -160,7 +159,7 @@ def portrait(source: Source, variant: str) -> Drawing:
         draw_components(axes["components"], projection, reach(projection))
         draw_neighbours(axes["neighbours"], projection)
         add_class_legend(drawing, source.experiment.dataset.class_names)
-        drawing.suptitle(f"{variant}, {source.describe(run.point)}")
+        drawing.suptitle(", ".join(filter(None, [variant, source.describe(run.point)])))
     return drawing
 
 
@@ -178,11 +177,12 @@ def _portrait_rows(source: Source, run: pd.Series | None) -> list[Row]:
     ]
 
 
-def _heading(source: Source, point: int) -> str:
+def _add_heading(drawing: Drawing, source: Source, point: int) -> None:
     """The grid point, and how many of the variants are shown where that is not all."""
     shown, n_variants = len(source.shown_variants), len(source.experiment.variants)
-    left_out = [f"the first {shown} of {n_variants} variants"] if shown < n_variants else []
-    return ", ".join(filter(None, [source.describe(point), *left_out]))
+    left_out = f"the first {shown} of {n_variants} variants" if shown < n_variants else ""
+    if heading := ", ".join(filter(None, [source.describe(point), left_out])):
+        drawing.suptitle(heading)
 
 
 def _scored(source: Source) -> str:
@@ -191,7 +191,7 @@ def _scored(source: Source) -> str:
 
 def _side_by_side(source: Source, panels: dict[str, list[Row]]) -> Drawing:
     drawing = rows_side_by_side(panels, source.experiment.dataset.image_shape)
-    drawing.suptitle(_heading(source, *source.chosen_points(1)))
+    _add_heading(drawing, source, *source.chosen_points(1))
     return drawing
 
 
