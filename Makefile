@@ -6,6 +6,7 @@
 
 PYTHON ?= python3
 CORES ?= 4
+PORT ?= 5000
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: report test lint ui benchmark
@@ -23,7 +24,8 @@ lint: .venv/ready
 	snakemake --lint
 
 ui: .venv/ready
-	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///results/mlflow.db
+	MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+	mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1 --backend-store-uri sqlite:///results/mlflow.db
 
 # One after the other: a second program on the machine would be measured too.
 benchmark: .venv/ready .venv-pythae/ready

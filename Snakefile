@@ -153,6 +153,8 @@ rule track:
     input:
         rules.aggregate.output,
         rules.draw.output,
+        # What a call costs is put into it at the end; its key says when it is a new one.
+        ancient(rules.report.output),
     output:
         "results/{experiment}/tracked.csv",
     log:
