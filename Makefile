@@ -1,7 +1,7 @@
 # make report   the main job: trains the digits experiment and says where its report lies
 # make test     every test, in the same environment
 # make lint     formatting and lint of code and workflow
-# make ui       the MLflow page of all runs, on this machine only
+# make ui       the MLflow pages of all runs, on this machine only, at PORT 5000
 # make benchmark   what training, scoring and planning cost, against the floor and against the peers
 
 PYTHON ?= python3
@@ -24,6 +24,8 @@ lint: .venv/ready
 	snakemake --lint
 
 ui: .venv/ready
+	@for table in $(wildcard results/*/tracked.csv); do \
+	  echo "$$table: http://127.0.0.1:$(PORT)/#/experiments/$$(tail -n 1 $$table | cut -d, -f3)/runs"; done
 	MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 	mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1 --backend-store-uri sqlite:///results/mlflow.db
 

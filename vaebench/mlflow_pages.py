@@ -17,7 +17,7 @@ from vaebench.tables import flat_settings, group_keys
 
 NOTE = "mlflow.note.content"  # what MLflow shows as the description
 VIEW = "mlflow.sharedViewState."  # and the name of a view, which MLflow lists in its menu "Views"
-NAME = "tags.`mlflow.runName`"  # the column of runs' names
+NAME = "attributes.`Run Name`"  # as MLflow calls its column
 GROUP = "group"  # the parameter that runs have in common which differ in their seed only
 COLUMNS = ("elbo", "rate", "active_units", "common_bits_per_dim", "squared_error")  # beside the experiment's headline
 
@@ -92,7 +92,7 @@ Its report, tables and figures are under Artifacts, and in `{self.folder.path}`.
         metrics = [f"metrics.`{self.score(metric)}`" for metric in dict.fromkeys([self.experiment.headline, *COLUMNS])]
         means = {
             "searchFilter": 'tags.kind = "run"',
-            "orderByKey": NAME,
+            "orderByKey": "tags.`mlflow.runName`",
             "orderByAsc": True,
             "groupBy": {"aggregateFunction": "average", "groupByKeys": [{"mode": "param", "groupByData": GROUP}]},
             "groupsExpanded": {f"param.{GROUP}.{group}": False for group in sorted(groups)[:MOST_SHOWN]},
