@@ -153,8 +153,7 @@ rule track:
     input:
         rules.aggregate.output,
         rules.draw.output,
-        # What a call costs is put into it at the end; its key says when it is a new one.
-        ancient(rules.report.output),
+        rules.report.output,
     output:
         "results/{experiment}/tracked.csv",
     log:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections.abc import Iterable
 from html import escape
@@ -65,8 +66,10 @@ def keep(folder: ExperimentFolder, costs: list[StageCost]) -> None:
     with replacing(folder.stages) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([StageCost._fields, *costs])
     if folder.report.exists():
-        page = folder.report.read_text(encoding="utf-8")
+        page, made = folder.report.read_text(encoding="utf-8"), folder.report.stat()
         write_text(folder.report, PLACE.sub(lambda _: _html(costs), page))
+        # Not a newer report: what depends on it stays as it is.
+        os.utime(folder.report, ns=(made.st_atime_ns, made.st_mtime_ns))
 
 
 def _html(costs: list[StageCost]) -> str:

@@ -53,9 +53,7 @@ def report_key(experiment: Experiment) -> str:
 
 
 def tracking_key(experiment: Experiment) -> str:
-    return _key(
-        report_key(experiment), [run.run_id for run in experiment.runs], fingerprint("tracking", frozenset(METRICS))
-    )
+    return _key(experiment.title, [run.run_id for run in experiment.runs], fingerprint("tracking", frozenset(METRICS)))
 
 
 def _content(name: str) -> str:

@@ -20,7 +20,6 @@ VIEW = "mlflow.sharedViewState."  # and the name of a view, which MLflow lists i
 NAME = "attributes.`Run Name`"  # as MLflow calls its column
 GROUP = "group"  # the parameter that runs have in common which differ in their seed only
 COLUMNS = ("elbo", "rate", "active_units", "common_bits_per_dim", "squared_error")  # beside the experiment's headline
-
 MOST_SHOWN = 20  # groups with their curves; MLflow offers 10 and 20
 
 
@@ -46,8 +45,13 @@ class Pages:
     def group(self, run: Run) -> str:
         """The name of all runs that differ from this one in their seed only, such as "bce-z8"."""
         settings = flat_settings(run)
-        others = [f"{key}-{settings[key]}" for key in group_keys(self.experiment)[2:] if key in settings]
+        others = [f"{key}-{settings[key]}" for key in self._other_keys if key in settings]
         return "-".join([run.variant, f"z{run.latent_size}", *others])
+
+    @cached_property
+    def _other_keys(self) -> list[str]:
+        """What tells groups apart beside variant and latent size."""
+        return group_keys(self.experiment)[2:]
 
     def parameters(self, run: Run) -> dict[str, Any]:
         """What tells a run from the others of its experiment."""
