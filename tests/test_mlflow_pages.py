@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -51,10 +52,9 @@ def results(tmp_path_factory) -> Results:
 
 
 @pytest.fixture(scope="module")
-def server(browser, results) -> Iterator[str]:
-    """The address of `make ui` for these results."""
+def address(browser, results) -> Iterator[str]:
+    """Of the experiment's runs, as `make ui` says it."""
     port = free_port()
-    address = f"http://127.0.0.1:{port}"
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     command = ["make", "--file", TOP / "Makefile", "--old-file", ".venv/ready", "ui", f"PORT={port}"]
     log = results.root / "ui.log"
@@ -70,10 +70,11 @@ def server(browser, results) -> Iterator[str]:
         ) as process,
     ):
         try:
-            wait_for(address, process, log)
-            yield address
+            wait_for(f"http://127.0.0.1:{port}/health", process, log)
+            yield re.search(r"^results/tiny/tracked\.csv: (.*)$", log.read_text(encoding="utf-8"), re.MULTILINE)[1]
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
 
 
 def free_port() -> int:
@@ -86,7 +87,7 @@ def wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
     for _ in range(10 * PATIENCE):
         assert process.poll() is None, log.read_text(encoding="utf-8")
         try:
-            urllib.request.urlopen(f"{address}/health", timeout=PATIENCE).close()
+            urllib.request.urlopen(address, timeout=PATIENCE).close()
         except urllib.error.URLError:
             time.sleep(0.1)
         else:
@@ -95,12 +96,12 @@ def wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
 
 
 @pytest.fixture
-def page(browser, server, tracked):
+def page(browser, address):
     """The experiment's runs."""
     with browser.new_context(viewport={"width": 1500, "height": 1000}) as context:
         context.set_default_timeout(1000 * PATIENCE)
         page = context.new_page()
-        page.goto(f"{server}/#/experiments/{tracked.mlflow_experiment_id[0]}/runs")
+        page.goto(address)
         yield page
 
 
@@ -114,11 +115,6 @@ def followed(page, words: str):
 @pytest.fixture(scope="module")
 def folder(results) -> ExperimentFolder:
     return results.experiment("tiny")
-
-
-@pytest.fixture(scope="module")
-def tracked(folder) -> pd.DataFrame:
-    return pd.read_csv(folder.tracked)
 
 
 def test_the_experiments_page_lists_the_runs(page):
@@ -148,9 +144,9 @@ def test_the_variants_curves_are_compared(page):
     assert points.count() == n_points
 
 
-def test_a_runs_page_shows_its_pictures(page, server, tracked):
+def test_a_runs_page_shows_its_model_and_its_pictures(page, folder):
     page.get_by_role("link", name="bce-z3-s0", exact=True).click()
-    page.get_by_text(f".model('{tracked.run_id[0]}')").wait_for()
+    page.get_by_text(f".model('{pd.read_csv(folder.tracked).run_id[0]}')").wait_for()
     page.get_by_role("tab", name="Artifacts").click()
     page.get_by_text(PICTURE).first.click()
     page.wait_for_function("[...document.images].some(image => image.naturalWidth == 600 && image.naturalHeight == 180)")
