@@ -2,11 +2,12 @@
 # make test     every test, in the same environment
 # make lint     formatting and lint of code and workflow
 # make docs     the documentation as a site, in site/; it opens without a network
-# make ui       the MLflow page of all runs, on this machine only
+# make ui       the MLflow pages of all runs, on this machine only, at PORT 5000
 # make benchmark   what training, scoring and planning cost, against the floor and against the peers
 
 PYTHON ?= python3
 CORES ?= 4
+PORT ?= 5000
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: report test lint docs ui benchmark
@@ -29,7 +30,10 @@ docs: .venv/ready
 	@echo "documentation: site/index.html"
 
 ui: .venv/ready
-	MLFLOW_DISABLE_TELEMETRY=true mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///results/mlflow.db
+	@for table in $(wildcard results/*/tracked.csv); do \
+	  echo "$$table: http://127.0.0.1:$(PORT)/#/experiments/$$(tail -n 1 $$table | cut -d, -f3)/runs"; done
+	MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+	mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1 --backend-store-uri sqlite:///results/mlflow.db
 
 # One after the other: a second program on the machine would be measured too.
 benchmark: .venv/ready .venv-pythae/ready

@@ -155,6 +155,7 @@ rule track:
     input:
         rules.aggregate.output,
         rules.draw.output,
+        rules.report.output,
     output:
         "results/{experiment}/tracked.csv",
     log:

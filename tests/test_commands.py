@@ -27,6 +27,7 @@ INSTEAD = {
     "make test": ("it holds this test", "make --dry-run test"),
     "make lint": ("it is no test, and stands beside them", "make --dry-run lint"),
     "make ui": ("it goes on until it is stopped", "make --dry-run ui"),
+    "make ui PORT=5001": ("it goes on until it is stopped", "make --dry-run ui PORT=5001"),
     "make benchmark": ("it takes a quarter of an hour", "make --dry-run benchmark"),
     **{
         f"python -m benchmarks.{name}": ("it takes minutes, and its parts have tests", f"ls benchmarks/{name}.py")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import json
 import shutil
 import sqlite3
 import subprocess
@@ -15,17 +15,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from filelock import FileLock
-from PIL import Image
 
 from vaebench import tables, tracking
 from vaebench.errors import UserError
 from vaebench.latent_dimensions import DIMENSION_COLUMNS, OPTIMAL_COLUMNS
 from vaebench.metrics import METRICS
+from vaebench.mlflow_entries import PICTURE
 from vaebench.specification import Experiment, Run
 from vaebench.store import Results, replacing, write_json
 from vaebench.training import HISTORY_COLUMNS
 
-CURVES = {"kl_weight", "active_units"} | {
+CURVES = {"train/kl_weight", "validation/active_units"} | {
     f"{split}/{term}" for split in ("train", "validation") for term in ("rate", "distortion", "elbo")
 }
 
@@ -131,11 +131,21 @@ def test_all_runs_are_there_with_the_right_values(make_experiment, results):
     run = runs["mse-z3-s1"]
     assert run.info.status == "FINISHED"
     assert run.data.params == {
+        "group": "mse-z3",
+        "variant": "mse",
+        "likelihood": "gaussian",
+        "likelihood.sigma": "0.5",
+        "seed": "1",
+    }
+    final = {name: value for name, value in run.data.metrics.items() if name.startswith("test/")}
+    assert final == {
+        f"test/{metric.family}/{name}": i + 0.25 for i, (name, metric) in enumerate(METRICS.items()) if name != ABSENT
+    }
+    assert {name for name in run.data.metrics if name not in final} == CURVES
+    assert runs["summary"].data.params == {
         "network": "mlp",
         "network.hidden": "16",
         "latent_size": "3",
-        "likelihood": "gaussian",
-        "likelihood.sigma": "0.5",
         "kl": "constant",
         "kl.weight": "1.0",
         "binarisation": "none",
@@ -144,14 +154,25 @@ def test_all_runs_are_there_with_the_right_values(make_experiment, results):
         "learning_rate": "0.001",
         "learning_rate_decay": "none",
         "dataset": "digits",
-        "seed": "1",
+        "seeds": "2",
+        "baseline": "bce",
         "n_samples": "4",
     }
-    final = {name: value for name, value in run.data.metrics.items() if name.startswith("test/")}
-    expected = {f"test/{name}": i + 0.25 for i, name in enumerate(METRICS) if name != ABSENT}
-    expected |= {f"test/{name}_standard_error": 0.125 for name in METRICS if name not in ("active_units", ABSENT)}
-    assert final == expected
-    assert {name for name in run.data.metrics if name not in final} == CURVES
+
+
+def test_the_data_set_is_each_runs_input(make_experiment, results):
+    experiment = make_experiment()
+    fill(experiment, results)
+    tracking.track(experiment, results)
+    runs = shown(results)
+    [given] = runs["bce-z3-s0"].inputs.dataset_inputs
+    assert given.dataset.name == "digits"
+    assert json.loads(given.dataset.source) == {"uri": str(results.dataset("digits"))}
+    assert json.loads(given.dataset.profile) == {"train": 1257, "validation": 180, "test": 360}
+    assert {run.inputs.dataset_inputs[0].dataset.digest for name, run in runs.items() if name != "summary"} == {
+        given.dataset.digest
+    }
+    assert runs["summary"].inputs.dataset_inputs == []
 
 
 def test_tags_say_what_a_run_is(make_experiment, results):
@@ -160,50 +181,17 @@ def test_tags_say_what_a_run_is(make_experiment, results):
     tracking.track(experiment, results)
     tags = shown(results)["mse-z3-s1"].data.tags
     assert len(tags.pop("content")) == 16
+    assert f"model('{experiment.runs[3].run_id}')" in tags.pop("mlflow.note.content")
     assert tags == {
         "mlflow.runName": "mse-z3-s1",
         "kind": "run",
         "run_id": experiment.runs[3].run_id,
-        "variant": "mse",
-        "dataset": "digits",
-        "likelihood": "gaussian",
-        "latent_size": "3",
-        "seed": "1",
         "measure": "density",
         "status": "trained",
         "collapse": "partial",
         "vaebench": "0.1.0",
         "git_commit": "abc123",
     }
-
-
-def entry_of(experiment: Experiment, results: Results) -> tracking.Entry:
-    """The first run's."""
-    fill(experiment, results)
-    folder = results.experiment(experiment.name)
-    return next(iter(tracking.entries(experiment, folder, tables.load(folder))))
-
-
-def test_a_data_set_is_told_from_one_with_other_settings(make_experiment, results):
-    dataset = {"kind": "synthetic-gaussian", "spectrum": [0.04, 0.01]}
-    experiment = make_experiment(dataset=dataset, variants={"bce": {"likelihood": "gaussian"}})
-    assert entry_of(experiment, results).tags["dataset"] == experiment.dataset.name != "synthetic-gaussian"
-
-
-def test_scores_of_another_split_are_not_taken_for_curves(make_experiment, results):
-    entry = entry_of(make_experiment(evaluation={"n_samples": 4, "split": "train"}), results)
-    names = {point.name for point in entry.points}
-    assert {name for name in names if not name.startswith("final_train/")} == CURVES
-    assert {"final_train/elbo", "final_train/elbo_standard_error"} < names
-
-
-def test_the_linear_table_is_attached_where_there_is_one(make_experiment, results):
-    experiment = make_experiment()
-    fill(experiment, results)
-    folder = results.experiment("tiny")
-    assert "tables/linear.csv" not in tracking._summary_entry(folder).files
-    folder.linear.write_bytes(b"numbers")
-    assert tracking._summary_entry(folder).files["tables/linear.csv"] == b"numbers"
 
 
 def test_curves_have_their_epochs_as_steps(make_experiment, results):
@@ -216,7 +204,7 @@ def test_curves_have_their_epochs_as_steps(make_experiment, results):
         return [(point.step, point.value) for point in client(results).get_metric_history(run_id, name)]
 
     start = {name: 1 + 10 * i for i, name in enumerate(HISTORY_COLUMNS)}
-    for name, column in {"kl_weight": "kl_weight", "train/rate": "train_rate"}.items():
+    for name, column in {"train/kl_weight": "kl_weight", "train/rate": "train_rate"}.items():
         assert curve(name) == [(epoch, start[column] + epoch / 8) for epoch in range(3)]
     both = start["validation_rate"] + start["validation_distortion"]
     assert curve("validation/elbo") == [(epoch, -both - epoch / 4) for epoch in range(3)]
@@ -228,9 +216,8 @@ def test_experiment_tables_and_figures_are_attached_once(make_experiment, result
     figure = results.experiment("tiny").figure("rate-distortion", "png")
     figure.parent.mkdir()
     figure.write_bytes(b"a figure")
+    results.experiment("tiny").report.write_text("A report", encoding="utf-8")
     tracking.track(experiment, results)
-    found = client(results).get_experiment_by_name("tiny")
-    assert found.tags["mlflow.note.content"] == experiment.title
     runs = shown(results)
     assert runs["summary"].data.tags["kind"] == "summary"
 
@@ -239,10 +226,10 @@ def test_experiment_tables_and_figures_are_attached_once(make_experiment, result
         return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
     named = {"tables/runs.csv", "tables/summary.csv", "tables/summary.md", "tables/comparisons.csv"}
-    assert artifacts("summary") == named | {"figures/rate-distortion.png"}
-    assert artifacts("bce-z3-s0") == {tracking.PICTURE}
+    assert artifacts("summary") == named | {"report.html", "figures/rate-distortion.png"}
+    assert artifacts("bce-z3-s0") == {PICTURE}
     listed = client(results).list_artifacts(runs["bce-z3-s0"].info.run_id)
-    assert [item.path for item in listed] == [tracking.PICTURE]
+    assert [item.path for item in listed] == [PICTURE]
 
 
 def test_tracked_csv_has_the_mlflow_ids_in_the_order_of_the_file(make_experiment, results):
@@ -250,7 +237,8 @@ def test_tracked_csv_has_the_mlflow_ids_in_the_order_of_the_file(make_experiment
     fill(experiment, results)
     tracking.track(experiment, results)
     tracked = pd.read_csv(results.experiment("tiny").tracked)
-    assert list(tracked.columns) == ["run_id", "mlflow_run_id"]
+    assert list(tracked.columns) == ["run_id", "mlflow_run_id", "mlflow_experiment_id"]
+    assert set(tracked.mlflow_experiment_id.astype(str)) == {client(results).get_experiment_by_name("tiny").experiment_id}
     assert list(tracked.run_id) == [run.run_id for run in experiment.runs]
     assert set(tracked.mlflow_run_id) == set(ids(results).values()) - {ids(results)["summary"]}
 
@@ -272,14 +260,15 @@ def test_runs_no_longer_in_the_file_are_retired_and_other_peoples_stay(make_expe
     before = ids(results)
     found = client(results).get_experiment_by_name("tiny")
     client(results).create_run(found.experiment_id, run_name="by hand")
-    fewer = make_experiment(title="Fewer", variants={"bce": {"likelihood": "bernoulli"}})
+    fewer = make_experiment(title="Fewer", seeds=1)
     fill(fewer, results)
     tracking.track(fewer, results)
     after = ids(results)
-    assert set(after) == {"bce-z3-s0", "bce-z3-s1", "summary", "by hand"}
-    assert all(after[name] == before[name] for name in ("bce-z3-s0", "bce-z3-s1"))
-    assert client(results).get_run(before["mse-z3-s0"]).info.lifecycle_stage == "deleted"
-    assert client(results).get_experiment_by_name("tiny").tags["mlflow.note.content"] == "Fewer"
+    assert set(after) == {"bce-z3-s0", "mse-z3-s0", "summary", "by hand"}
+    assert all(after[name] == before[name] for name in ("bce-z3-s0", "mse-z3-s0"))
+    assert client(results).get_run(before["mse-z3-s1"]).info.lifecycle_stage == "deleted"
+    first_line = client(results).get_experiment_by_name("tiny").tags["mlflow.note.content"].splitlines()[0]
+    assert first_line.endswith(": Fewer")
 
 
 def test_a_changed_metric_replaces_that_run_only(make_experiment, results):
@@ -295,7 +284,7 @@ def test_a_changed_metric_replaces_that_run_only(make_experiment, results):
     after = ids(results)
     # The summary holds the table.
     assert {name for name in after if after[name] != before[name]} == {"bce-z3-s1", "summary"}
-    assert shown(results)["bce-z3-s1"].data.metrics["test/elbo"] == -7.5
+    assert shown(results)["bce-z3-s1"].data.metrics["test/evidence/elbo"] == -7.5
     assert client(results).get_run(before["bce-z3-s1"]).info.lifecycle_stage == "deleted"
 
 
@@ -342,35 +331,6 @@ def test_diverged_runs_have_curves_but_no_scores(make_experiment, results):
     assert runs["mse-z3-s0"].data.metrics == {}
     assert client(results).list_artifacts(runs["mse-z3-s0"].info.run_id) == []
     assert len(pd.read_csv(results.experiment("tiny").tracked)) == 4
-
-
-@pytest.mark.parametrize("n_epochs", [1, tracking.MAX_POINTS, tracking.MAX_POINTS + 1, 250])
-def test_long_curves_are_thinned_evenly_from_first_to_last(make_experiment, tmp_path, n_epochs):
-    results = Results(tmp_path / "results")
-    defaults = {"network": {"kind": "mlp", "hidden": [16]}, "latent_size": 3, "epochs": n_epochs}
-    experiment = make_experiment(defaults=defaults, seeds=1, variants={"bce": {"likelihood": "bernoulli"}})
-    entry = entry_of(experiment, results)
-    for name in CURVES:
-        steps = [point.step for point in entry.points if point.name == name]
-        assert steps[0] == 0
-        assert steps[-1] == n_epochs - 1
-        assert len(steps) == min(n_epochs, tracking.MAX_POINTS) <= 100
-        assert len(set(np.diff(steps))) <= 2
-
-
-def test_pictures_are_rows_of_originals_reconstructions_and_samples(tmp_path):
-    path = tmp_path / "pictures.npz"
-    originals, reconstructions, samples = (np.full((10, 64), level, np.uint8) for level in (0, 51, 255))
-    originals[1, 8] = 255
-    np.savez(path, originals=originals, reconstructions=reconstructions, samples=samples)
-    image = np.array(Image.open(io.BytesIO(tracking.draw_pictures(path, (8, 8)))))
-    size = 8 * 7 + 4  # seven screen pixels a pixel, and the frame
-    assert image.shape == (3 * size, 10 * size)
-    assert image[2 + 7, size + 2] == 255
-    assert image[2 + 7 - 1, size + 2] == image[2 + 7, size + 2 + 7] == 0
-    assert image[size + size // 2, 5] == 51
-    assert image[2 * size + size // 2, 5] == 255
-    assert image[0, 0] == 128
 
 
 def test_a_server_that_does_not_answer_is_one_line(make_experiment, results, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -9,7 +10,11 @@ from vaebench.store import write_text
 
 
 def fill(page: Path, name: str, content: str) -> None:
-    """Replace what stands in the page's place of this name, if there is a page; all else of it stays as it is."""
-    if page.exists():
-        place = re.compile(f"(?<=<!-- {name} -->).*(?=<!-- end of {name} -->)", re.DOTALL)
-        write_text(page, place.sub(lambda _: content, page.read_text(encoding="utf-8")))
+    """Replace what stands in the page's place of this name, if there is a page; all else of it stays as it is, and so does
+    its time: what depends on the page is no older for it."""
+    if not page.exists():
+        return
+    made = page.stat()
+    place = re.compile(f"(?<=<!-- {name} -->).*(?=<!-- end of {name} -->)", re.DOTALL)
+    write_text(page, place.sub(lambda _: content, page.read_text(encoding="utf-8")))
+    os.utime(page, ns=(made.st_atime_ns, made.st_mtime_ns))

@@ -97,7 +97,7 @@ def close() -> str:
         if folder.report.exists():
             lines.append(f"report: {folder.report}")
         if folder.tracked.exists():
-            lines.append(f"runs:   mlflow ui --backend-store-uri sqlite:///{Results().mlflow_database}")
+            lines.append("runs:   make ui")
     return "\n".join(lines)
 
 

@@ -9,8 +9,6 @@ mlflow takes seconds to import, so that happens where it is used.
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import logging
 import os
@@ -20,28 +18,21 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from vaebench.errors import UserError
-from vaebench.metrics import METRICS
-from vaebench.specification import Experiment, Run
-from vaebench.store import ExperimentFolder, Results, read_arrays, read_json, replacing
-from vaebench.tables import Tables, flat_settings, load
+from vaebench.mlflow_entries import SUMMARY, Entry, Source, entries
+from vaebench.mlflow_pages import Pages
+from vaebench.specification import Experiment
+from vaebench.store import ExperimentFolder, Results, replacing
+from vaebench.tables import Tables, load
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-MAX_POINTS = 25  # a curve: a point takes 0.15 ms to log and 230 bytes to keep, and history.parquet has every epoch
-PICTURE = "originals-reconstructions-samples.png"
-PICTURE_HEIGHT = 56  # of an image in it; small ones are scaled up to be seen
-NOTE = "mlflow.note.content"  # what MLflow shows as the description
-SUMMARY = "summary"
+    from mlflow.entities import DatasetInput
 
 # mlflow heeds DO_NOT_TRACK only where it is "true".
 NO_TELEMETRY = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
@@ -52,40 +43,6 @@ MLFLOW_DEFAULTS = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-
-
-class Point(NamedTuple):
-    """A value of an MLflow metric; the step is the epoch, and 0 for what is measured once."""
-
-    name: str
-    value: float
-    step: int = 0
-
-
-@dataclass(frozen=True)
-class Entry:
-    """All that is logged as one MLflow run.
-
-    key: the run_id, or "summary". files: content by artifact path. seconds: of training. modified: when the results were
-    written, in seconds since 1970; no part of the identity, as copying results/ changes it.
-    """
-
-    key: str
-    name: str
-    tags: dict[str, str]
-    modified: float
-    seconds: float = 0
-    params: dict[str, str] = field(default_factory=dict)
-    points: tuple[Point, ...] = ()
-    files: dict[str, bytes] = field(default_factory=dict)
-    status: str = "FINISHED"
-
-    @cached_property
-    def identity(self) -> tuple[str, str, str]:
-        """Key, content and status: what a whole MLflow run of this entry has."""
-        files = {path: hashlib.sha256(data).hexdigest() for path, data in self.files.items()}
-        content = json.dumps([self.name, self.tags, self.seconds, self.params, self.points, files], sort_keys=True)
-        return self.key, hashlib.sha256(content.encode()).hexdigest()[:16], self.status
 
 
 def track(experiment: Experiment, results: Results) -> None:
@@ -102,103 +59,14 @@ def track(experiment: Experiment, results: Results) -> None:
     with _locked(results), _explained(server, results):
         client = _connect(server, results)
         artifacts = None if server else (results.mlflow_artifacts / experiment.name).resolve().as_uri()
-        ids = _mirror(client, _mlflow_experiment(client, experiment, artifacts), entries(experiment, folder, tables))
+        mlflow_id = _mlflow_experiment(client, experiment.name, artifacts)
+        pages = Pages(experiment, results, mlflow_id)
+        ids = _mirror(client, mlflow_id, entries(pages, tables))
+        _describe(client, mlflow_id, pages.experiment_tags())
         ids.pop(SUMMARY)
+        tracked = pd.DataFrame(ids.items(), columns=["run_id", "mlflow_run_id"]).assign(mlflow_experiment_id=mlflow_id)
         with replacing(folder.tracked) as temporary:
-            pd.DataFrame(ids.items(), columns=["run_id", "mlflow_run_id"]).to_csv(temporary, index=False)
-
-
-def entries(experiment: Experiment, folder: ExperimentFolder, tables: Tables) -> Iterator[Entry]:
-    """One for each run, in the file's order, and at last the summary: tables and figures, once for the experiment."""
-    rows = tables.runs.set_index("run_id")
-    histories = dict(list(tables.history.groupby("run_id")))
-    nothing = tables.history.iloc[:0]
-    for run in experiment.runs:
-        yield _run_entry(experiment, run, folder, rows.loc[run.run_id], histories.get(run.run_id, nothing))
-    yield _summary_entry(folder)
-
-
-def _summary_entry(folder: ExperimentFolder) -> Entry:
-    tables = [folder.runs, folder.summary("csv"), folder.summary("md"), folder.comparisons, folder.linear]
-    figures = folder.figure("*", "png")
-    files = {f"tables/{path.name}": path.read_bytes() for path in tables if path.exists()}
-    files |= {f"figures/{path.name}": path.read_bytes() for path in sorted(figures.parent.glob(figures.name))}
-    return Entry(key=SUMMARY, name=SUMMARY, tags={"kind": SUMMARY}, modified=folder.runs.stat().st_mtime, files=files)
-
-
-def _run_entry(experiment: Experiment, run: Run, folder: ExperimentFolder, row: pd.Series, history: pd.DataFrame) -> Entry:
-    files = folder.run(run.run_id)
-    trained = row.status == "trained"
-    params = flat_settings(run) | {"n_samples": experiment.evaluation.n_samples}
-    return Entry(
-        key=run.run_id,
-        name=f"{run.variant}-z{run.latent_size}-s{run.seed}",
-        tags=_tags(run, row, read_json(files.record)["environment"]),
-        modified=files.record.stat().st_mtime,
-        seconds=float(history.seconds.sum()),
-        params={name: str(value) for name, value in params.items()},
-        points=(*_scores(row, experiment.evaluation.split), *_curves(history)),
-        files={PICTURE: draw_pictures(files.pictures, run.dataset.image_shape)} if trained else {},
-        status="FINISHED" if trained else "FAILED",
-    )
-
-
-def _tags(run: Run, row: pd.Series, made_with: dict[str, str | None]) -> dict[str, str]:
-    tags = {
-        "kind": "run",
-        "run_id": run.run_id,
-        "variant": run.variant,
-        "dataset": run.dataset.name,
-        "likelihood": run.likelihood.kind,
-        "latent_size": run.latent_size,
-        "seed": run.seed,
-        "measure": row.measure,
-        "status": row.status,
-        "collapse": row.collapse,
-        "vaebench": made_with["vaebench"],
-        "git_commit": made_with["git commit"],
-    }
-    return {name: str(value) for name, value in tags.items() if pd.notna(value)}
-
-
-def _scores(row: pd.Series, split: str) -> Iterator[Point]:
-    """Metrics and their standard errors, those that the run has; none of a diverged one. split: the one scored."""
-    # Curves are called "train/…" and "validation/…".
-    prefix = "test" if split == "test" else f"final_{split}"
-    for metric in METRICS:
-        for column in (metric, f"{metric}_standard_error"):
-            if pd.notna(row.get(column)):
-                yield Point(f"{prefix}/{column}", float(row[column]))
-
-
-def _curves(history: pd.DataFrame) -> Iterator[Point]:
-    """The columns of a history, at up to MAX_POINTS epochs evenly from the first to the last."""
-    n_points = min(len(history), MAX_POINTS)
-    chosen = history.iloc[np.linspace(0, len(history) - 1, n_points).round().astype(int)]
-    curves = {column: values for column, values in chosen.items() if column not in ("run_id", "epoch", "seconds")}
-    for column, values in curves.items():
-        name = re.sub("^(train|validation)_", r"\1/", column)
-        yield from (Point(name, value, epoch) for value, epoch in zip(values.tolist(), chosen.epoch.tolist(), strict=True))
-
-
-def draw_pictures(path: Path, image_shape: tuple[int, int]) -> bytes:
-    """PNG of a run's pictures: a row of originals, one of their reconstructions, one of samples."""
-    from PIL import Image
-
-    height, width = image_shape
-    arrays = read_arrays(path)
-    levels = np.stack([arrays[name] for name in ("originals", "reconstructions", "samples")]).reshape(3, -1, height, width)
-    scale = max(1, round(PICTURE_HEIGHT / height))
-    framed = np.pad(levels.repeat(scale, 2).repeat(scale, 3), ((0, 0), (0, 0), (2, 2), (2, 2)), constant_values=128)
-    buffer = io.BytesIO()
-    Image.fromarray(_grid(framed)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def _grid(images: np.ndarray) -> np.ndarray:
-    """[rows, columns, H, W] -> [rows H, columns W]."""
-    n_rows, n_columns, height, width = images.shape
-    return images.transpose(0, 2, 1, 3).reshape(n_rows * height, n_columns * width)
+            tracked.to_csv(temporary, index=False)
 
 
 def _tables(experiment: Experiment, folder: ExperimentFolder) -> Tables:
@@ -211,14 +79,14 @@ def _tables(experiment: Experiment, folder: ExperimentFolder) -> Tables:
     return tables
 
 
-def _mirror(client: MlflowClient, experiment_id: str, wanted: Iterable[Entry]) -> dict[str, str]:
+def _mirror(client: MlflowClient, mlflow_id: str, wanted: Iterable[Entry]) -> dict[str, str]:
     """Log what is not there, then delete what is out of date; MLflow's run ids by key."""
-    found = _found(client, experiment_id)
+    found = _found(client, mlflow_id)
     ids, n_new = {}, 0
     for entry in wanted:
         whole = found[entry.identity]
         n_new += not whole
-        ids[entry.key] = whole.pop() if whole else _log(client, experiment_id, entry)
+        ids[entry.key] = whole.pop() if whole else _log(client, mlflow_id, entry)
     left = [mlflow_run_id for copies in found.values() for mlflow_run_id in copies]
     for mlflow_run_id in left:
         client.delete_run(mlflow_run_id)
@@ -226,12 +94,12 @@ def _mirror(client: MlflowClient, experiment_id: str, wanted: Iterable[Entry]) -
     return ids
 
 
-def _found(client: MlflowClient, experiment_id: str) -> defaultdict[tuple[str, str, str], list[str]]:
+def _found(client: MlflowClient, mlflow_id: str) -> defaultdict[tuple[str, str, str], list[str]]:
     """The MLflow run ids of what was logged here before, by identity."""
     found = defaultdict(list)
     token = None
     while token != "":
-        page = client.search_runs([experiment_id], max_results=1000, page_token=token)
+        page = client.search_runs([mlflow_id], max_results=1000, page_token=token)
         for run in page:
             tags = run.data.tags
             if "content" in tags:
@@ -240,13 +108,13 @@ def _found(client: MlflowClient, experiment_id: str) -> defaultdict[tuple[str, s
     return found
 
 
-def _log(client: MlflowClient, experiment_id: str, entry: Entry) -> str:
+def _log(client: MlflowClient, mlflow_id: str, entry: Entry) -> str:
     from mlflow.entities import Metric, Param
 
     end = int(1000 * entry.modified)
     start = end - int(1000 * entry.seconds)
     tags = entry.tags | {"content": entry.identity[1]}
-    mlflow_run_id = client.create_run(experiment_id, start, tags, entry.name).info.run_id
+    mlflow_run_id = client.create_run(mlflow_id, start, tags, entry.name).info.run_id
     if entry.files:
         with tempfile.TemporaryDirectory() as folder:
             for name, data in entry.files.items():
@@ -254,27 +122,42 @@ def _log(client: MlflowClient, experiment_id: str, entry: Entry) -> str:
                 path.parent.mkdir(exist_ok=True)
                 path.write_bytes(data)
             client.log_artifacts(mlflow_run_id, folder)
+    if entry.source:
+        client.log_inputs(mlflow_run_id, [_dataset_input(entry.source)])
     metrics = [Metric(point.name, point.value, end, point.step) for point in entry.points]
     client.log_batch(mlflow_run_id, metrics, [Param(*item) for item in entry.params.items()], synchronous=True)
     client.set_terminated(mlflow_run_id, entry.status, end)
     return mlflow_run_id
 
 
-def _mlflow_experiment(client: MlflowClient, experiment: Experiment, artifacts: str | None) -> str:
+def _dataset_input(source: Source) -> DatasetInput:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    uri = json.dumps({"uri": source.path})
+    dataset = Dataset(source.name, source.digest, "local", uri, profile=source.profile)
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", "train")])
+
+
+def _mlflow_experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
     """The id of MLflow's experiment of this name, with its artifacts at this URI, or wherever the server puts them."""
-    found = client.get_experiment_by_name(experiment.name)
+    found = client.get_experiment_by_name(name)
     if found is None:
-        return client.create_experiment(experiment.name, artifacts, {NOTE: experiment.title})
+        return client.create_experiment(name, artifacts)
     if artifacts not in (None, found.artifact_location):
         raise UserError(
-            f"MLflow's artifacts of {experiment.name} are in {found.artifact_location}, not in {artifacts}; "
+            f"MLflow's artifacts of {name} are in {found.artifact_location}, not in {artifacts}; "
             "results/ was moved or copied: delete its mlflow.db and mlartifacts/, then track again, which makes them anew"
         )
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
-    if found.tags.get(NOTE) != experiment.title:
-        client.set_experiment_tag(found.experiment_id, NOTE, experiment.title)
     return found.experiment_id
+
+
+def _describe(client: MlflowClient, mlflow_id: str, tags: dict[str, str]) -> None:
+    there = client.get_experiment(mlflow_id).tags
+    for name, value in tags.items():
+        if there.get(name) != value:
+            client.set_experiment_tag(mlflow_id, name, value)
 
 
 def _connect(server: str | None, results: Results) -> MlflowClient:
