@@ -24,7 +24,6 @@ from vaebench.store import ExperimentFolder
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.artist import Artist
-    from matplotlib.axis import Axis
     from matplotlib.figure import Figure as Drawing
 
     from vaebench.tables import Tables
@@ -90,8 +89,8 @@ class Figures(dict[str, Figure]):
     def answering(self, source: Source) -> str:
         """The name of the first figure that shows the experiment's headline metric: "headline" where no other does."""
         headline = source.experiment.headline
-        names = (name for name, figure in self.items() if headline in figure.shows and figure.applies(source))
-        return next(names, HEADLINE)
+        figures = (figure for figure in self.values() if headline in figure.shows and not figure.per_variant)
+        return next((figure.name for figure in figures if figure.applies(source)), HEADLINE)
 
     def add(self, figure: Figure) -> None:
         """Raises ValueError for a name taken."""
@@ -290,19 +289,6 @@ def legend_entry(label: str, **look: Any) -> Artist:
 def say_what_is_left_out(drawing: Drawing, source: Source, shown: list[int]) -> None:
     if len(shown) < len(source.points):
         drawing.suptitle(f"{len(shown)} of {len(source.points)} grid points are shown")
-
-
-def whole_numbers(axis: Axis) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
-
-
-def widened(values: pd.Series, below: float, above: float) -> tuple[float, float]:
-    """The values' range, widened by shares of itself; equal values have a range of one."""
-    low, high = values.min(), values.max()
-    low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
-    return low - below * (high - low), high + above * (high - low)
 
 
 def _scale(runs: pd.DataFrame) -> pd.Series:
