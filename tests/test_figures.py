@@ -272,6 +272,11 @@ def test_every_figure_fits_the_columns_of_a_journal_for_any_experiment(name, tmp
         assert drawn.x1 < page.x1 + 0.01, f"{figure}: cut on the right"
         assert drawn.y1 < page.y1 + 0.01, f"{figure}: cut at the top"
         assert all(text.get_fontsize() >= 7 for text in drawing.findobj(Text)), f"{figure}: too small to read"
+        for axis in (axis for ax in drawing.axes for axis in (ax.xaxis, ax.yaxis)):
+            low, high = sorted(axis.get_view_interval())
+            ticks = [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+            for one, other in itertools.pairwise(label.get_window_extent() for label in ticks if label.get_visible()):
+                assert not one.overlaps(other), f"{figure}: labels of ticks cover each other"
         panels = {ax: ax.get_tightbbox() for ax in drawing.axes}
         for beside, panel in itertools.product(boxes_beside(drawing), panels.values()):
             assert not beside.padded(-2).overlaps(panel), f"{figure}: a legend or title covers a panel"

@@ -38,6 +38,8 @@ def row_panels(source: Source, panels: list[tuple[str, str, pd.DataFrame]]) -> t
     room = width - LETTER * len(beside)
     for ax, (title, xlabel, _) in zip(axes.flat, panels, strict=True):
         ax.set(title=wrapped(title, room), xlabel=wrapped(xlabel, room))
+        # A label such as −25.25 needs half an inch.
+        ax.locator_params(axis="x", nbins=max(2, int(room / 0.5)))
     say_what_is_left_out(drawing, source, source.row_points)
     return drawing, axes.flat
 

@@ -39,7 +39,7 @@ GREY = "0.45"
 SINGLE = 3.35
 DOUBLE = 6.9
 PAGE_HEIGHT = 8.2
-LETTER = 0.06
+LETTER = 0.056
 # A figure of more rows is read by no one and takes minutes to draw: a thousand are five metres high.
 MOST_ROWS = 200
 # More epochs than this cannot be told apart in a panel.
