@@ -8,9 +8,11 @@ import numpy as np
 
 from vaebench.store import ExperimentFolder, read_arrays
 
-# t-SNE weighs about so many neighbours of a point, and moves points so many times: more change no picture.
+# t-SNE weighs about so many neighbours of a point, and moves points so many times; what is seen from it as small as this
+# angle counts as one point. More steps and a smaller angle show the same groups.
 PERPLEXITY = 30
 ITERATIONS = 350
+ANGLE = 0.8
 
 
 @dataclass(frozen=True)
@@ -67,4 +69,5 @@ def _neighbours(mean: np.ndarray) -> np.ndarray:
     from sklearn.manifold import TSNE
 
     perplexity = min(PERPLEXITY, (len(mean) - 1) / 3)
-    return TSNE(perplexity=perplexity, max_iter=ITERATIONS, init="pca", random_state=0, n_jobs=1).fit_transform(mean)
+    settings = {"perplexity": perplexity, "max_iter": ITERATIONS, "angle": ANGLE}
+    return TSNE(**settings, init="pca", random_state=0, n_jobs=1).fit_transform(mean)
