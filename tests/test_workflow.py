@@ -241,7 +241,7 @@ def test_a_killed_training_job_goes_on_and_ends_with_the_same_bits(finished, tmp
         (path, tmp_path / "killed" / path.relative_to(tmp_path / "unbroken"))
         for path in tmp_path.glob("unbroken/long/runs/*/*")
     ]
-    assert len(pairs) == 10
+    assert len(pairs) == 12
     for one, other in pairs:
         if one.suffix == ".safetensors":
             states = load_file(one), load_file(other)
