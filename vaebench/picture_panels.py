@@ -49,21 +49,24 @@ class Row(NamedTuple):
 def rows_side_by_side(panels: dict[str, list[Row]], image_shape: tuple[int, int]) -> Drawing:
     """A panel of rows for each title, as wide together as two columns; labels stand at the first one."""
     first, *_ = panels.values()
-    label = min(LABEL, LETTER * max(len(row.label) for row in first))
+    # Rows of several panels are too low for labels of two lines.
+    most = LABEL if len(panels) == 1 else 2 * LABEL
+    label = min(most, LETTER * max(len(row.label) for row in first))
     note = NOTE if any(row.note for row in first) else 0
     # An image is as high as wide.
     width = (DOUBLE - 0.3 - label - len(panels) * note) / (len(panels) * N_IMAGES)
     drawing, [axes] = subplots(1, len(panels), DOUBLE, min(len(first) * width + 0.5, PAGE_HEIGHT))
     for ax, (title, rows) in zip(axes, panels.items(), strict=True):
-        draw_rows(ax, rows, image_shape)
+        draw_rows(ax, rows, image_shape, most)
         ax.set_title(title)
     return drawing
 
 
-def draw_rows(ax: Axes, rows: Sequence[Row], image_shape: tuple[int, int]) -> None:
+def draw_rows(ax: Axes, rows: Sequence[Row], image_shape: tuple[int, int], label: float = LABEL) -> None:
+    """label: inches for the labels on the left."""
     height = show_images(ax, [row.images for row in rows], image_shape) / len(rows)
     places = (np.arange(len(rows)) + 0.5) * height
-    ax.set_yticks(places, [wrapped(row.label, LABEL) for row in rows])
+    ax.set_yticks(places, [wrapped(row.label, label) for row in rows])
     for y, row in zip(places, rows, strict=True):
         ax.text(1, y, f" {row.note}", va="center", transform=ax.get_yaxis_transform())
 
