@@ -1,5 +1,6 @@
 """The whole workflow on a tiny experiment, in a copy of this repository: what runs again, and what does not."""
 
+import json
 import os
 import re
 import shutil
@@ -114,6 +115,14 @@ def test_what_every_stage_cost_is_said_at_the_end_and_kept_in_the_report(finishe
         cpu_seconds = f"{costs.cpu_seconds[stage]:.1f}"
         assert re.search(rf"^{stage} +{n_jobs} .* {cpu_seconds} +[\d.]+ %", said, re.MULTILINE)
         assert re.search(rf'<th scope="row">{stage}</th><td>{n_jobs}</td>.*<td>{cpu_seconds}</td>', page)
+
+
+def test_the_report_leads_to_its_runs_in_mlflow(finished):
+    page = (finished / "results/tiny/report.html").read_text(encoding="utf-8")
+    links = json.loads(re.search(r'id="mlflow">(.*?)</script>', page)[1])
+    tracked = pd.read_csv(finished / "results/tiny/tracked.csv")
+    assert links["runs"] == dict(zip(tracked.run_id, tracked.mlflow_run_id, strict=True))
+    assert links["experiment"] == f"http://127.0.0.1:5000/#/experiments/{tracked.mlflow_experiment_id[0]}"
 
 
 def test_a_report_made_again_keeps_what_the_earlier_stages_cost(copied):
