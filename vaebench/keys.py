@@ -60,16 +60,17 @@ def figures_key(experiment: Experiment, functions: frozenset[str]) -> str:
 
 
 def report_key(experiment: Experiment) -> str:
-    return _key(experiment.model_dump(mode="json"), fingerprint("report", frozenset(METRICS)), _content("report.html"))
+    return _key(experiment.model_dump(mode="json"), fingerprint("report", frozenset(METRICS)), _page_parts())
 
 
 def tracking_key(experiment: Experiment) -> str:
     return _key(experiment.title, [run.run_id for run in experiment.runs], fingerprint("tracking", frozenset(METRICS)))
 
 
-def _content(name: str) -> str:
-    """The hash of a file of the package that is no code."""
-    return hashlib.sha256((PACKAGE / name).read_bytes()).hexdigest()
+def _page_parts() -> dict[str, str]:
+    """The hashes of the package's files that are no code: templates, style, script, references."""
+    parts = (path for path in PACKAGE.glob("*.*") if path.suffix in (".html", ".css", ".js", ".bib"))
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in parts}
 
 
 def _key(*parts: Any) -> str:
