@@ -38,7 +38,8 @@ print(1024 * (peak() - before))
 def peak(path, n_lanes: int) -> int:
     """Bytes beyond what was there before the first step, in a process of its own."""
     arguments = [sys.executable, "-c", PEAK, str(path), str(n_lanes)]
-    return int(subprocess.run(arguments, capture_output=True, text=True, check=True).stdout)
+    # An allocator takes up to a sixth more than is needed, another share at each call.
+    return min(int(subprocess.run(arguments, capture_output=True, text=True, check=True).stdout) for _ in range(2))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a process's peak memory is read as Linux gives it")
@@ -54,8 +55,7 @@ def test_the_estimate_is_near_what_a_lane_takes(write_experiment, make_experimen
     few = 1
     path = write_experiment(**settings)
     measured = (peak(path, many) - peak(path, few)) / (many - few)
-    # What a process takes differs by a sixth from call to call.
-    assert 0.8 < bytes_a_lane(make_experiment(**settings).runs[0], n_images=1024) / measured < 2
+    assert 0.9 < bytes_a_lane(make_experiment(**settings).runs[0], n_images=1024) / measured < 2
 
 
 def test_lanes_are_bounded_by_the_memory_that_is_free(make_experiment, monkeypatch):

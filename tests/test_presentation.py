@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from vaebench.metrics import METRICS
-from vaebench.presentation import MEANING, Number, heading, latex, markdown, numbers
+from vaebench.presentation import MEANING, Number, heading, latex, markdown, numbers, summary_column
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,21 @@ def test_a_number_has_half_of_its_interval_with_the_same_decimals():
     assert number == Number(-24.21, "−24.21", "[−24.30, −24.12]", "0.09")
     [alone] = numbers(*map(pd.Series, ([0.001], [math.nan], [math.nan])))
     assert (alone.interval, alone.half_width) == ("", "")
+
+
+def test_bold_is_what_is_apart_from_all_that_it_is_compared_with():
+    summary = pd.DataFrame(
+        {
+            "measure": ["mass", "mass", "density"],
+            "binarisation": "none",
+            "elbo": [-9.0, -10.0, -1.0],
+            "elbo_low": [-9.2, -10.4, -1.1],
+            "elbo_high": [-8.8, -9.6, -0.9],
+        }
+    )
+    assert [number.bold for number in summary_column(summary, METRICS["elbo"])] == [True, False, False]
+    overlapping = summary.assign(elbo_high=[-8.8, -9.1, -0.9])
+    assert not any(number.bold for number in summary_column(overlapping, METRICS["elbo"]))
 
 
 def test_headings_say_unit_direction_and_samples(make_experiment):

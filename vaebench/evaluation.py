@@ -166,7 +166,7 @@ class _Cohort:
             "log_variance": posterior.log_variance,
             "z": exact.sample(noise[:, 0]),
         }
-        reconstructions = self.stack.map(_reconstruct, {}, shared={"x": x})
+        reconstructions = self.stack.map(VAE.reconstruct, {}, shared={"x": x})
         by_lane = [
             self._score_levels(parameters, x, None if sigmas is None else sigmas[lane])
             | self._score_reconstruction(reconstructions[lane], x)
@@ -287,10 +287,6 @@ def _linear_optimum(run: Run, covariance: np.ndarray) -> LinearOptimum | None:
     if isinstance(run.likelihood, GaussianLearned | GaussianOptimal) and weight <= 1:
         return linear_optimum(covariance, run.latent_size, weight, None, run.likelihood.min_sigma)
     return None
-
-
-def _reconstruct(model: VAE, x: Tensor) -> Tensor:
-    return model.mean_images(model.encode(x).mean)
 
 
 def _sampled_mean(model: VAE, x: Tensor, noise: Tensor) -> Tensor:
