@@ -62,14 +62,6 @@ def test_diverged_runs_are_listed():
     ]
 
 
-def test_mixed_environments_are_counted():
-    environments = [{"torch": version, "git commit": None} for version in ("2.14.1", "2.15.0", "2.14.1")]
-    assert caveats.mixed(environments[:1]) == []
-    assert caveats.mixed(environments) == ["Runs were made with different torch: 2.14.1 (2 runs) and 2.15.0 (1 run)."]
-    environments[0]["git commit"] = "abc"
-    assert caveats.mixed(environments)[1] == "Runs were made with different git commit: abc (1 run) and unknown (2 runs)."
-
-
 def test_uncommitted_changes_are_counted():
     assert caveats.uncommitted([{"git commit": None}, {"git commit": "abc"}]) == []
     assert caveats.uncommitted([{"git commit": "abc-dirty"}, {"git commit": "abc"}]) == [

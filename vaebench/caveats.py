@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -90,16 +89,7 @@ def diverged(runs: pd.DataFrame) -> list[str]:
     return [f"Diverged, without scores: {len(lost)} of {counted(len(runs), 'run')}: {names}."] if names else []
 
 
-def mixed(environments: Sequence[Mapping[str, str | None]]) -> list[str]:
-    """What the runs were made with, where that differs between them. environments: a record for each run."""
-    counts = {key: Counter(environment[key] for environment in environments) for key in environments[0]}
-    met = {
-        key: [f"{value or 'unknown'} ({counted(n, 'run')})" for value, n in each.items()] for key, each in counts.items()
-    }
-    return [f"Runs were made with different {key}: {listed(values)}." for key, values in met.items() if values[1:]]
-
-
 def uncommitted(environments: Sequence[Mapping[str, str | None]]) -> list[str]:
-    n_dirty = sum((environment["git commit"] or "").endswith("-dirty") for environment in environments)
+    n_dirty = sum((environment.get("git commit") or "").endswith("-dirty") for environment in environments)
     why = "a checkout with uncommitted changes, so the commit alone does not make them again"
     return [f"{n_dirty} of {counted(len(environments), 'run')} came from {why}."] if n_dirty else []

@@ -62,7 +62,7 @@ def draw_all(experiment: Experiment, results: Results) -> None:
     from vaebench import tables
 
     folder = results.experiment(experiment.name)
-    source = Source(experiment, folder, tables.load(folder))
+    source = Source(experiment, folder, tables.load_current(experiment, folder))
     drawn = set()
     with styled():
         for name in FIGURES.applicable(source):

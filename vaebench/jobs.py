@@ -20,7 +20,7 @@ from vaebench.latent_dimensions import DIMENSION_COLUMNS, OPTIMAL_COLUMNS, dimen
 from vaebench.memory import lanes_that_fit
 from vaebench.metrics import compute_all
 from vaebench.specification import Cohort, Evaluation, Experiment, Run
-from vaebench.store import Results, RunFolder, read_json, replacing, write_arrays, write_json
+from vaebench.store import FORMAT, Results, RunFolder, read_record, replacing, write_arrays, write_json
 from vaebench.training import Checkpoint, TrainedRun, train
 from vaebench.weights import load_weights
 
@@ -40,7 +40,7 @@ def evaluate_cohort(experiment: Experiment, cohort: Cohort, results: Results, de
     """Score the cohort's unscored runs and gather all scores of the cohort."""
     _evaluate(experiment, cohort, results, device)
     folder = results.experiment(experiment.name)
-    records = [read_json(folder.run(run.run_id).evaluation) for run in cohort.runs]
+    records = [read_record(folder.run(run.run_id).evaluation) for run in cohort.runs]
     files = folder.cohort(cohort.name)
     _save_table(files.metrics, _metric_rows(records))
     _save_table(files.spectrum, _spectrum_rows(records))
@@ -74,7 +74,7 @@ def _train(
     print(f"{cohort.name}: {len(missing)} of {len(cohort.runs)} runs to train", flush=True)
     if not missing:
         return
-    made_with = environment.describe() | {"device": describe(device)}
+    made_with = _made_with(device)
     images = _images(missing[0], results)
     for start, end in blocks(len(missing), lanes_that_fit(missing[0], device) or len(missing)):
         part = missing[start:end]
@@ -89,7 +89,7 @@ def _train(
 def _evaluate(experiment: Experiment, cohort: Cohort, results: Results, device: str = "cpu") -> None:
     folder, evaluation = results.experiment(experiment.name), experiment.evaluation
     missing = [run for run in cohort.runs if not is_scored(folder.run(run.run_id), run, evaluation)]
-    trained = [run for run in missing if read_json(folder.run(run.run_id).record)["diverged_epoch"] is None]
+    trained = [run for run in missing if read_record(folder.run(run.run_id).record)["diverged_epoch"] is None]
     print(f"{cohort.name}: {len(trained)} of {len(cohort.runs)} runs to score", flush=True)
     scored = {}
     if trained:
@@ -98,8 +98,13 @@ def _evaluate(experiment: Experiment, cohort: Cohort, results: Results, device: 
         with progress.shown(f"{cohort.name}, scoring", "image") as report:
             evaluated = evaluate(trained, states, images, evaluation.n_samples, evaluation.split, device, report)
         scored = dict(zip((run.run_id for run in trained), evaluated, strict=True))
+    made_with = _made_with(device) if missing else {}
     for run in missing:
-        _save_evaluated(folder.run(run.run_id), run, evaluation, scored.get(run.run_id))
+        _save_evaluated(folder.run(run.run_id), run, evaluation, scored.get(run.run_id), made_with)
+
+
+def _made_with(device: str) -> dict[str, str | None]:
+    return environment.describe() | {"device": describe(device)}
 
 
 def _images(run: Run, results: Results) -> Images:
@@ -113,6 +118,7 @@ def _save_trained(folder: RunFolder, trained: TrainedRun, made_with: dict[str, s
             save_file(trained.state, temporary)
     _save_table(folder.history, trained.history)
     record = {
+        "format": FORMAT,
         "key": training_key(run),
         "run_id": run.run_id,
         "specification": run.model_dump(mode="json"),
@@ -122,11 +128,15 @@ def _save_trained(folder: RunFolder, trained: TrainedRun, made_with: dict[str, s
     write_json(folder.record, record)
 
 
-def _save_evaluated(folder: RunFolder, run: Run, evaluation: Evaluation, evaluated: Evaluated | None) -> None:
+def _save_evaluated(
+    folder: RunFolder, run: Run, evaluation: Evaluation, evaluated: Evaluated | None, made_with: dict[str, str | None]
+) -> None:
     """Scores, pictures and latent means of a run; of one that diverged, the fact that there are none."""
     record = {
+        "format": FORMAT,
         "key": evaluation_key(run, evaluation),
         "run_id": run.run_id,
+        "environment": made_with,
         "n_samples": evaluation.n_samples,
         "metrics": {},
         "spectrum": {},

@@ -24,7 +24,7 @@ from vaebench.keys import dataset_key
 from vaebench.metrics import METRICS
 from vaebench.mlflow_pages import NOTE, Pages
 from vaebench.specification import Run
-from vaebench.store import Results, read_arrays, read_json
+from vaebench.store import Results, read_arrays, read_record
 from vaebench.tables import Tables
 
 MAX_POINTS = 25  # a curve: a point takes 0.15 ms to log and 230 bytes to keep, and history.parquet has every epoch
@@ -96,7 +96,7 @@ def _run_entry(pages: Pages, run: Run, row: pd.Series, history: pd.DataFrame) ->
     return Entry(
         key=run.run_id,
         name=f"{pages.group(run)}-s{run.seed}",
-        tags=_tags(run, row, read_json(files.record)["environment"]) | {NOTE: pages.run_note(run, trained)},
+        tags=_tags(run, row, read_record(files.record)["environment"]) | {NOTE: pages.run_note(run, trained)},
         modified=files.record.stat().st_mtime,
         seconds=float(history.seconds.sum()),
         params=_texts(pages.parameters(run)),

@@ -13,7 +13,7 @@ import numpy as np
 from vaebench.errors import UserError
 from vaebench.latent_dimensions import collapse_verdict
 from vaebench.specification import Run, parse_run
-from vaebench.store import RunFolder, read_arrays, read_json
+from vaebench.store import RunFolder, read_arrays, read_record
 
 if TYPE_CHECKING:
     from vaebench.model import VAE
@@ -28,7 +28,7 @@ class SavedRun:
     @cached_property
     def record(self) -> dict[str, Any]:
         """What training left: `run_id`, `specification`, `diverged_epoch` (None where it did not), `environment`."""
-        return read_json(self.folder.record)
+        return read_record(self.folder.record)
 
     @cached_property
     def specification(self) -> Run:
@@ -36,8 +36,8 @@ class SavedRun:
 
     @cached_property
     def evaluation(self) -> dict[str, Any] | None:
-        """What scoring left: `n_samples`, `metrics`, `spectrum`; None before."""
-        return read_json(self.folder.evaluation) if self.folder.evaluation.exists() else None
+        """What scoring left: `n_samples`, `metrics`, `spectrum`, `environment` (from format 2 on); None before."""
+        return read_record(self.folder.evaluation) if self.folder.evaluation.exists() else None
 
     @property
     def state(self) -> str:
@@ -53,10 +53,9 @@ class SavedRun:
 
     @property
     def collapse(self) -> str | None:
-        """The verdict, as `latent_dimensions.collapse_verdict` gives it; None where the run has no scores."""
-        if not self.metrics:
-            return None
-        return collapse_verdict(self.metrics["collapsed_units"]["value"], self.specification.latent_size)
+        """The verdict, as `latent_dimensions.collapse_verdict` gives it; None where the run has no such score."""
+        collapsed = self.metrics.get("collapsed_units")
+        return collapsed and collapse_verdict(collapsed["value"], self.specification.latent_size)
 
     def model(self) -> VAE:
         """The trained model, in evaluation mode."""

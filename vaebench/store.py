@@ -34,6 +34,10 @@ import numpy as np
 
 from vaebench.errors import UserError
 
+# Of run.json and evaluation.json; older ones are read too. 1: neither says its format, and evaluation.json not what the run
+# was scored with. 2: both say their `format`, and evaluation.json has an `environment` as run.json does.
+FORMAT = 2
+
 # Folders of results/ that belong to no experiment.
 RESERVED_NAMES = ("datasets", "reference", "mlartifacts", "benchmarks")
 
@@ -206,15 +210,30 @@ class RunFolder:
 
 
 def made_by(path: Path, key: str) -> bool:
-    """Whether this JSON file exists and was written with this key."""
-    return path.exists() and read_json(path)["key"] == key
+    """Whether this record of a run exists and was written with this key. Raises UserError as `read_record` does."""
+    return path.exists() and read_record(path)["key"] == key
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """A run.json or evaluation.json. Raises UserError where it is missing, damaged, or of a format not known here."""
+    record = read_json(path)
+    if not isinstance(record, dict):
+        raise UserError(unreadable(path, TypeError("it holds no mapping")))
+    met = record.get("format", 1)
+    if met not in range(1, FORMAT + 1):
+        raise UserError(
+            f"{path}: was written by another version of vaebench, in format {met!r}, and this one reads the formats 1 to "
+            f"{FORMAT}; update vaebench, or delete {path.parent} and {path.parents[2] / 'cohorts'} and run the experiment "
+            "again"
+        )
+    return record
 
 
 def read_json(path: Path) -> Any:
     """Raises UserError where the file is missing or damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(unreadable(path, error)) from error
 
 

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vaebench.environment import mixed
+from vaebench.errors import UserError
 from vaebench.latent_dimensions import COLLAPSE_EPSILON, collapse_verdict
 from vaebench.linear_optimum import BOUNDARY
 from vaebench.metrics import METRICS
@@ -23,7 +25,7 @@ from vaebench.presentation import latex, markdown, presented
 from vaebench.ranking import SAME_MEASURE
 from vaebench.specification import REGISTRIES, Experiment, Run
 from vaebench.statistics import SIGNIFICANCE, Comparison, holm, interquartile_mean, mean_interval, paired_comparison
-from vaebench.store import ExperimentFolder, Results, read_json, replacing, write_text
+from vaebench.store import ExperimentFolder, Results, read_record, replacing, write_text
 
 Row = Mapping[Hashable, Any]
 
@@ -60,7 +62,7 @@ class Tables:
 
 
 def aggregate(experiment: Experiment, results: Results) -> None:
-    """Gather the cohorts' files into the experiment's tables and write them."""
+    """Gather the cohorts' files into the experiment's tables and write them; say what runs were made with if it differs."""
     folder = results.experiment(experiment.name)
     files = [folder.cohort(cohort.name) for cohort in experiment.cohorts]
     history, metrics, spectrum = (
@@ -77,11 +79,23 @@ def aggregate(experiment: Experiment, results: Results) -> None:
     if len(linear):
         _save_csv(linear, folder.linear)
     shown = presented(experiment, summary, group_keys(experiment))
-    write_text(folder.summary("md"), markdown(shown))
-    write_text(folder.summary("tex"), latex(experiment, shown))
+    differences = mixed(environments(experiment, folder))
+    print(*differences, sep="\n", end="\n" if differences else "", flush=True)
+    write_text(folder.summary("md"), markdown(shown, differences))
+    write_text(folder.summary("tex"), latex(experiment, shown, differences))
     for table, path in ((history, folder.history), (spectrum, folder.spectrum)):
         with replacing(path) as temporary:
             table.to_parquet(temporary, index=False)
+
+
+def environments(experiment: Experiment, folder: ExperimentFolder) -> dict[str, list[dict[str, str | None]]]:
+    """What the runs were "trained" and "scored" with, a record for each; empty where there is none."""
+    folders = [folder.run(run.run_id) for run in experiment.runs]
+    scored = [read_record(files.evaluation) if files.evaluation.exists() else {} for files in folders]
+    return {
+        "trained": [read_record(files.record).get("environment", {}) for files in folders],
+        "scored": [record.get("environment", {}) for record in scored],
+    }
 
 
 def load(folder: ExperimentFolder) -> Tables:
@@ -93,6 +107,21 @@ def load(folder: ExperimentFolder) -> Tables:
         history=_with_elbo(pd.read_parquet(folder.history)),
         spectrum=pd.read_parquet(folder.spectrum),
     )
+
+
+def load_current(experiment: Experiment, folder: ExperimentFolder) -> Tables:
+    """The tables that `aggregate` wrote of this experiment. Raises UserError where they are missing or of another one, such
+    as the experiment before its file was changed, or have not the columns that this code gives them."""
+    try:
+        tables = load(folder)
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename}: is missing; run `vaebench aggregate` first") from error
+    known = set(tables.runs.run_id)
+    lacking = [f"no run {run.run_id}" for run in experiment.runs if run.run_id not in known]
+    lacking += [f"no column {metric}" for metric in METRICS if metric not in tables.runs or metric not in tables.summary]
+    if lacking:
+        raise UserError(f"{folder.runs}: has {lacking[0]}; run `vaebench aggregate` again")
+    return tables
 
 
 def _with_elbo(history: pd.DataFrame) -> pd.DataFrame:
@@ -114,7 +143,7 @@ def runs_table(
 ) -> pd.DataFrame:
     rows = []
     for run in experiment.runs:
-        diverged_epoch = read_json(folder.run(run.run_id).record)["diverged_epoch"]
+        diverged_epoch = read_record(folder.run(run.run_id).record)["diverged_epoch"]
         rows.append(
             {
                 "run_id": run.run_id,
