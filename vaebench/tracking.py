@@ -27,7 +27,7 @@ from vaebench.errors import UserError
 from vaebench.mlflow_entries import SUMMARY, Entry, Source, entries
 from vaebench.mlflow_pages import Pages
 from vaebench.specification import Experiment
-from vaebench.store import ExperimentFolder, Results, replacing
+from vaebench.store import ExperimentFolder, Results, replacing, write_csv
 from vaebench.tables import Tables, load
 
 if TYPE_CHECKING:
@@ -65,15 +65,11 @@ def track(experiment: Experiment, results: Results) -> None:
         _describe(client, mlflow_id, pages.experiment_tags())
         ids.pop(SUMMARY)
         tracked = pd.DataFrame(ids.items(), columns=["run_id", "mlflow_run_id"]).assign(mlflow_experiment_id=mlflow_id)
-        with replacing(folder.tracked) as temporary:
-            tracked.to_csv(temporary, index=False)
+        write_csv(folder.tracked, tracked)
 
 
 def _tables(experiment: Experiment, folder: ExperimentFolder) -> Tables:
-    try:
-        tables = load(folder)
-    except FileNotFoundError as error:
-        raise UserError(f"{error.filename}: is missing; run `vaebench aggregate` first") from error
+    tables = load(folder)
     if missing := {run.run_id for run in experiment.runs} - set(tables.runs.run_id):
         raise UserError(f"{folder.runs}: has no run {min(missing)}; run `vaebench aggregate` again")
     return tables
