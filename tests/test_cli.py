@@ -1,5 +1,6 @@
 """The command line as people meet it: verbs, a new file, one run, messages and exit codes."""
 
+import json
 import os
 import re
 import signal
@@ -12,7 +13,7 @@ import pytest
 from vaebench import cli, jobs, selection, show, specification, splits, template
 from vaebench.datasets import DATASETS
 from vaebench.errors import UserError
-from vaebench.store import Results
+from vaebench.store import Results, read_json, write_json
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -234,7 +235,7 @@ def test_show_tells_of_a_run_that_diverged(write_experiment, capsys):
 
 def test_a_run_of_other_code_is_a_mistake_that_can_be_mended(scored, tmp_path):
     record = Results(tmp_path / "results").experiment("tiny").run(scored.runs[0].run_id).record
-    record.write_text(record.read_text(encoding="utf-8").replace('"bernoulli"', '"former"'), encoding="utf-8")
+    write_json(record, json.loads(json.dumps(read_json(record)).replace('"bernoulli"', '"former"')))
     with pytest.raises(UserError, match=r"run\.json: was made by other code"):
         _ = show.find("tiny/bce-z3-s0", Results()).specification
 

@@ -7,11 +7,12 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 
-from vaebench import timing
+from vaebench import disk, timing
 from vaebench.datasets import DATASETS
 from vaebench.environment import available_cores, use_one_thread
 from vaebench.errors import UserError
@@ -40,9 +41,19 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _say(f"{options.verb} was interrupted; what is finished is kept, and the same call goes on from there", 130)
     except BrokenPipeError:
-        # Who reads has seen enough, such as `head`. Python would try to flush once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Who reads has seen enough, such as `head`.
+        _close_output()
+    except OSError as error:
+        if error.errno not in disk.STRAY:
+            raise
+        _close_output()
+        return _say(str(disk.told(error, error.filename or "what this step says", "written or read")))
     return 0
+
+
+def _close_output() -> None:
+    """Python would try to flush once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _ready(options: argparse.Namespace) -> Work:
@@ -61,7 +72,9 @@ def _ready(options: argparse.Namespace) -> Work:
 
 
 def _say(message: str, exit_code: int = 1) -> int:
-    print(f"vaebench: {message}", file=sys.stderr)
+    # The log may lie on the very disk that is full; what started this step then says why it failed.
+    with suppress(OSError):
+        print(f"vaebench: {message}", file=sys.stderr, flush=True)
     return exit_code
 
 

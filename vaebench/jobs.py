@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from safetensors.torch import save_file
+import safetensors.torch
 
 from vaebench import environment, progress
 from vaebench.device import describe
@@ -20,8 +20,19 @@ from vaebench.latent_dimensions import DIMENSION_COLUMNS, OPTIMAL_COLUMNS, dimen
 from vaebench.memory import lanes_that_fit
 from vaebench.metrics import compute_all
 from vaebench.specification import Cohort, Evaluation, Experiment, Run
-from vaebench.store import FORMAT, Results, RunFolder, read_record, replacing, write_arrays, write_json
-from vaebench.training import Checkpoint, TrainedRun, train
+from vaebench.store import (
+    FORMAT,
+    Results,
+    RunFolder,
+    checksums,
+    read_record,
+    read_table,
+    write_arrays,
+    write_bytes,
+    write_json,
+    write_table,
+)
+from vaebench.training import HISTORY_COLUMNS, Checkpoint, TrainedRun, train
 from vaebench.weights import load_weights
 
 
@@ -32,8 +43,9 @@ def train_cohort(
     folder = results.experiment(experiment.name)
     files = folder.cohort(cohort.name)
     _train(experiment, cohort, results, files.checkpoint, device, checkpoint_seconds)
-    histories = [pd.read_parquet(folder.run(run.run_id).history).assign(run_id=run.run_id) for run in cohort.runs]
-    _save_table(files.history, pd.concat(histories))
+    runs = {run.run_id: folder.run(run.run_id) for run in cohort.runs}
+    histories = [read_table(run.history, HISTORY_COLUMNS, run.record).assign(run_id=name) for name, run in runs.items()]
+    write_table(files.history, pd.concat(histories))
 
 
 def evaluate_cohort(experiment: Experiment, cohort: Cohort, results: Results, device: str = "cpu") -> None:
@@ -42,8 +54,9 @@ def evaluate_cohort(experiment: Experiment, cohort: Cohort, results: Results, de
     folder = results.experiment(experiment.name)
     records = [read_record(folder.run(run.run_id).evaluation) for run in cohort.runs]
     files = folder.cohort(cohort.name)
-    _save_table(files.metrics, _metric_rows(records))
-    _save_table(files.spectrum, _spectrum_rows(records))
+    write_table(files.metrics, _metric_rows(records))
+    write_table(files.spectrum, _spectrum_rows(records))
+    write_json(files.checksums, {"files": checksums(files.history, files.metrics, files.spectrum)})
 
 
 def train_alone(experiment: Experiment, run: Run, results: Results) -> None:
@@ -93,7 +106,8 @@ def _evaluate(experiment: Experiment, cohort: Cohort, results: Results, device: 
     print(f"{cohort.name}: {len(trained)} of {len(cohort.runs)} runs to score", flush=True)
     scored = {}
     if trained:
-        states = [load_weights(folder.run(run.run_id).weights) for run in trained]
+        folders = [folder.run(run.run_id) for run in trained]
+        states = [load_weights(each.weights, each.record) for each in folders]
         images = _images(trained[0], results)
         with progress.shown(f"{cohort.name}, scoring", "image") as report:
             evaluated = evaluate(trained, states, images, evaluation.n_samples, evaluation.split, device, report)
@@ -113,10 +127,11 @@ def _images(run: Run, results: Results) -> Images:
 
 def _save_trained(folder: RunFolder, trained: TrainedRun, made_with: dict[str, str | None]) -> None:
     run = trained.run
+    write_table(folder.history, trained.history)
+    written = [folder.history]
     if trained.state is not None:
-        with replacing(folder.weights) as temporary:
-            save_file(trained.state, temporary)
-    _save_table(folder.history, trained.history)
+        write_bytes(folder.weights, safetensors.torch.save(trained.state))
+        written.append(folder.weights)
     record = {
         "format": FORMAT,
         "key": training_key(run),
@@ -124,6 +139,7 @@ def _save_trained(folder: RunFolder, trained: TrainedRun, made_with: dict[str, s
         "specification": run.model_dump(mode="json"),
         "diverged_epoch": trained.diverged_epoch,
         "environment": made_with,
+        "files": checksums(*written),
     }
     write_json(folder.record, record)
 
@@ -146,6 +162,7 @@ def _save_evaluated(
         record["spectrum"] = {name: values.tolist() for name, values in dimensions(evaluated.scores).items()}
         write_arrays(folder.pictures, vars(evaluated.pictures))
         write_arrays(folder.latent, vars(evaluated.latent))
+        record["files"] = checksums(folder.weights, folder.pictures, folder.latent)
     write_json(folder.evaluation, record)
 
 
@@ -169,8 +186,3 @@ def _spectrum_rows(records: list[dict]) -> pd.DataFrame:
     ]
     types = dict.fromkeys(columns[3:], float) | {"run_id": str, "rank": int, "dimension": int}
     return pd.DataFrame(rows, columns=columns).astype(types)
-
-
-def _save_table(path: Path, table: pd.DataFrame) -> None:
-    with replacing(path) as temporary:
-        table.to_parquet(temporary, index=False)

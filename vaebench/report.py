@@ -19,14 +19,14 @@ import yaml
 
 from vaebench import bibliography, caveats, findings, methods, page_tables
 from vaebench.environment import entries, mixed
-from vaebench.errors import UserError
+from vaebench.errors import DamagedFileError, UserError
 from vaebench.figures import FIGURES
 from vaebench.metrics import FAMILIES, METRICS
 from vaebench.plotting import Figure, Source
 from vaebench.presentation import metrics_by_family
 from vaebench.specification import Experiment
 from vaebench.statistics import CONFIDENCE, FEWEST_SEEDS, SIGNIFICANCE
-from vaebench.store import ExperimentFolder, Results, write_text
+from vaebench.store import ExperimentFolder, Results, read_bytes, write_text
 from vaebench.tables import Tables, environments, group_keys, linear_table, load_current
 from vaebench.wording import counted, listed
 
@@ -146,9 +146,16 @@ def _figure(folder: ExperimentFolder, figure: Figure, variant: str | None = None
     path = folder.figure(figure.name, figure.suffix)
     if variant is not None:
         path = folder.variant_figure(variant, figure.name, figure.suffix)
-    if not path.exists():
-        raise UserError(f"{path}: is missing; draw the figures first (vaebench draw)")
-    if path.suffix == ".svg" and path.stat().st_size > MOST_SVG_BYTES:
+    drawn = _drawn(path)
+    if path.suffix == ".svg" and len(drawn) > MOST_SVG_BYTES:
         path = path.with_suffix(".png")
-    content = base64.b64encode(path.read_bytes()).decode("ascii")
+        drawn = _drawn(path)
+    content = base64.b64encode(drawn).decode("ascii")
     return {"title": figure.title, "caption": figure.caption, "uri": f"data:{MEDIA_TYPES[path.suffix]};base64,{content}"}
+
+
+def _drawn(path: Path) -> bytes:
+    try:
+        return read_bytes(path)
+    except DamagedFileError as error:
+        raise UserError(f"{path}: {error.fault}; draw the figures first (vaebench draw)") from error

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vaebench.errors import UserError
 from vaebench.latent_dimensions import collapse_verdict
 from vaebench.specification import Run, parse_run
-from vaebench.store import RunFolder, read_arrays, read_record
+from vaebench.store import Contents, RunFolder, read_arrays, read_record
 
 if TYPE_CHECKING:
     from vaebench.model import VAE
@@ -26,7 +26,7 @@ class SavedRun:
     folder: RunFolder
 
     @cached_property
-    def record(self) -> dict[str, Any]:
+    def record(self) -> Contents:
         """What training left: `run_id`, `specification`, `diverged_epoch` (None where it did not), `environment`."""
         return read_record(self.folder.record)
 
@@ -35,7 +35,7 @@ class SavedRun:
         return parse_run(self.record["specification"], self.folder.record)
 
     @cached_property
-    def evaluation(self) -> dict[str, Any] | None:
+    def evaluation(self) -> Contents | None:
         """What scoring left: `n_samples`, `metrics`, `spectrum`, `environment` (from format 2 on); None before."""
         return read_record(self.folder.evaluation) if self.folder.evaluation.exists() else None
 
@@ -63,13 +63,13 @@ class SavedRun:
             raise UserError(f"{self.folder.run_id} has no weights: it {self.state}")
         from vaebench.weights import trained_model
 
-        return trained_model(self.specification, self.folder.weights)
+        return trained_model(self.specification, self.folder)
 
-    def pictures(self) -> dict[str, np.ndarray]:
+    def pictures(self) -> Mapping[str, np.ndarray]:
         """Images [n, D] by name: `originals`, `reconstructions`, `samples` and whatever else scoring has drawn."""
         if not self.metrics:
             raise UserError(f"{self.folder.run_id} has no pictures: it is {self.state}")
-        return read_arrays(self.folder.pictures)
+        return read_arrays(self.folder.pictures, self.folder.evaluation)
 
 
 def match(wanted: str, runs: Iterable[str], place: str) -> str:

@@ -43,7 +43,7 @@ from vaebench.metrics import METRICS
 from vaebench.networks import NETWORKS, Mlp
 from vaebench.registry import Registry
 from vaebench.schedules import SCHEDULES, Constant
-from vaebench.store import RESERVED_NAMES
+from vaebench.store import RESERVED_NAMES, of_another_version
 
 # The settings that are definitions, and where those are registered.
 REGISTRIES = {"dataset": DATASETS, "network": NETWORKS, "likelihood": LIKELIHOODS, "kl": SCHEDULES}
@@ -325,7 +325,8 @@ def parse_run(content: dict[str, Any], path: Path) -> Run:
     try:
         return _parse(Run, content)
     except ValidationError as error:
-        raise UserError(f"{path}: was made by other code than this, which cannot read its specification") from error
+        fault = "was made by other code than this, which cannot read its specification"
+        raise of_another_version(path, fault) from error
 
 
 def require_name(name: str, path: Path) -> None:

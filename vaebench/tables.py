@@ -8,13 +8,14 @@ likelihood are compared only between runs with the same measure on the same data
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from vaebench.environment import mixed
 from vaebench.errors import UserError
@@ -25,9 +26,25 @@ from vaebench.presentation import latex, markdown, presented
 from vaebench.ranking import SAME_MEASURE
 from vaebench.specification import REGISTRIES, Experiment, Run
 from vaebench.statistics import SIGNIFICANCE, Comparison, holm, interquartile_mean, mean_interval, paired_comparison
-from vaebench.store import ExperimentFolder, Results, read_record, replacing, write_text
+from vaebench.store import (
+    ExperimentFolder,
+    Results,
+    checksums,
+    damaged,
+    read_csv,
+    read_record,
+    read_table,
+    write_csv,
+    write_json,
+    write_table,
+    write_text,
+)
 
 Row = Mapping[Hashable, Any]
+
+# Columns without which tables cannot be read.
+HISTORY_NEEDED = ["run_id", *(f"{split}_{term}" for split in ("train", "validation") for term in ("rate", "distortion"))]
+SPECTRUM_NEEDED = ["run_id", "dimension", "kl", "collapse_epsilon"]
 
 # How near to its closed-form optimum a run has to come to have reached it: each dimension's KL within a share of the
 # optimal one or, where that is more, within these nats; the ELBO within these nats and twice its Monte-Carlo error.
@@ -64,28 +81,33 @@ class Tables:
 def aggregate(experiment: Experiment, results: Results) -> None:
     """Gather the cohorts' files into the experiment's tables and write them; say what runs were made with if it differs."""
     folder = results.experiment(experiment.name)
-    files = [folder.cohort(cohort.name) for cohort in experiment.cohorts]
-    history, metrics, spectrum = (
-        pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
-        for paths in zip(*((file.history, file.metrics, file.spectrum) for file in files), strict=True)
-    )
+    cohorts = [folder.cohort(cohort.name) for cohort in experiment.cohorts]
+
+    def gathered(table: str, columns: Iterable[str]) -> pd.DataFrame:
+        parts = [read_table(getattr(cohort, table), columns, cohort.checksums) for cohort in cohorts]
+        return pd.concat(parts, ignore_index=True)
+
+    history, spectrum = gathered("history", ["run_id"]), gathered("spectrum", SPECTRUM_NEEDED)
+    metrics = gathered("metrics", ["run_id", "metric", "value", "standard_error"])
     runs = runs_table(experiment, folder, metrics, spectrum)
     summary = summary_table(experiment, runs)
     linear = linear_table(experiment, runs, spectrum)
-    _save_csv(runs, folder.runs)
-    _save_csv(summary, folder.summary("csv"))
-    _save_csv(comparisons_table(experiment, runs), folder.comparisons)
+    comparisons = comparisons_table(experiment, runs)
+    write_csv(folder.runs, runs)
+    write_csv(folder.summary("csv"), summary)
+    write_csv(folder.comparisons, comparisons)
+    write_table(folder.history, history)
+    write_table(folder.spectrum, spectrum)
+    read_again = (folder.runs, folder.summary("csv"), folder.comparisons, folder.history, folder.spectrum)
+    write_json(folder.checksums, {"files": checksums(*read_again)})
     folder.linear.unlink(missing_ok=True)
     if len(linear):
-        _save_csv(linear, folder.linear)
+        write_csv(folder.linear, linear)
     shown = presented(experiment, summary, group_keys(experiment))
     differences = mixed(environments(experiment, folder))
     print(*differences, sep="\n", end="\n" if differences else "", flush=True)
     write_text(folder.summary("md"), markdown(shown, differences))
     write_text(folder.summary("tex"), latex(experiment, shown, differences))
-    for table, path in ((history, folder.history), (spectrum, folder.spectrum)):
-        with replacing(path) as temporary:
-            table.to_parquet(temporary, index=False)
 
 
 def environments(experiment: Experiment, folder: ExperimentFolder) -> dict[str, list[dict[str, str | None]]]:
@@ -99,28 +121,22 @@ def environments(experiment: Experiment, folder: ExperimentFolder) -> dict[str, 
 
 
 def load(folder: ExperimentFolder) -> Tables:
-    """The tables that `aggregate` wrote."""
+    """The tables that `aggregate` wrote. Raises UserError where one is missing, unreadable, or not as it was written."""
+    record = folder.checksums
     return Tables(
-        runs=_read_csv(folder.runs),
-        summary=_read_csv(folder.summary("csv")),
-        comparisons=_read_csv(folder.comparisons),
-        history=_with_elbo(pd.read_parquet(folder.history)),
-        spectrum=pd.read_parquet(folder.spectrum),
+        runs=_read_csv(folder.runs, ["run_id", "variant", "status", *METRICS], record),
+        summary=_read_csv(folder.summary("csv"), ["variant", "n", *METRICS], record),
+        comparisons=_read_csv(folder.comparisons, ["variant", "metric", "baseline"], record),
+        history=_with_elbo(read_table(folder.history, HISTORY_NEEDED, record)),
+        spectrum=read_table(folder.spectrum, SPECTRUM_NEEDED, record),
     )
 
 
 def load_current(experiment: Experiment, folder: ExperimentFolder) -> Tables:
-    """The tables that `aggregate` wrote of this experiment. Raises UserError where they are missing or of another one, such
-    as the experiment before its file was changed, or have not the columns that this code gives them."""
-    try:
-        tables = load(folder)
-    except FileNotFoundError as error:
-        raise UserError(f"{error.filename}: is missing; run `vaebench aggregate` first") from error
-    known = set(tables.runs.run_id)
-    lacking = [f"no run {run.run_id}" for run in experiment.runs if run.run_id not in known]
-    lacking += [f"no column {metric}" for metric in METRICS if metric not in tables.runs or metric not in tables.summary]
-    if lacking:
-        raise UserError(f"{folder.runs}: has {lacking[0]}; run `vaebench aggregate` again")
+    """The same, of all runs that the experiment has now. Raises UserError where some are not in them."""
+    tables = load(folder)
+    if missing := {run.run_id for run in experiment.runs} - set(tables.runs.run_id):
+        raise UserError(f"{folder.runs}: has no run {min(missing)}; run `vaebench aggregate` again")
     return tables
 
 
@@ -334,15 +350,11 @@ def _against_optimum(experiment: Experiment, spectrum: pd.DataFrame) -> pd.DataF
     return by_run.assign(gap_error=weight * np.sqrt(by_run.pop("noise") / (2 * n_draws)))
 
 
-def _save_csv(table: pd.DataFrame, path: Path) -> None:
-    with replacing(path) as temporary:
-        table.to_csv(temporary, index=False)
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
+def _read_csv(path: Path, columns: Iterable[str] = (), record: Path | None = None) -> pd.DataFrame:
     """Names stay text, also "1" and "nan", and so do lists of a single number and columns that are empty."""
-    texts = dict.fromkeys(("variant", "baseline", "collapse", "collapsed_dimensions"), str)
-    table = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""])
+    table = read_csv(path, columns, record, texts=("variant", "baseline", "collapse", "collapsed_dimensions"))
+    if wrong := [column for column in columns if column in METRICS and not is_numeric_dtype(table[column])]:
+        raise damaged(path, f"{wrong[0]!r} holds other values than numbers")
     return _together(table)
 
 

@@ -27,7 +27,7 @@ from vaebench.errors import UserError
 from vaebench.mlflow_entries import SUMMARY, Entry, Source, entries
 from vaebench.mlflow_pages import Pages
 from vaebench.specification import Experiment
-from vaebench.store import Results, replacing
+from vaebench.store import Results, replacing, write_csv
 from vaebench.tables import load_current
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ def track(experiment: Experiment, results: Results) -> None:
         _describe(client, mlflow_id, pages.experiment_tags())
         ids.pop(SUMMARY)
         tracked = pd.DataFrame(ids.items(), columns=["run_id", "mlflow_run_id"]).assign(mlflow_experiment_id=mlflow_id)
-        with replacing(folder.tracked) as temporary:
-            tracked.to_csv(temporary, index=False)
+        write_csv(folder.tracked, tracked)
 
 
 def _mirror(client: MlflowClient, mlflow_id: str, wanted: Iterable[Entry]) -> dict[str, str]:
