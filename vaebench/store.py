@@ -8,7 +8,8 @@ results/NAME/runs/RUN_ID/run.json               a trained run: specification, st
                          evaluation.json        its scores
                          pictures.npz           originals, reconstructions, samples, traversals …
                          latent.npz             posterior means and labels
-results/NAME/cohorts/COHORT/checkpoint.safetensors   of a training job that has not ended
+results/NAME/cohorts/COHORT/checkpoint.safetensors   of a training job that has not ended; also of parts of its runs
+                            checkpoint.previous.safetensors   the one before
                             history.parquet     the histories of all its runs
                             metrics.parquet     run_id, metric, value, standard_error
                             spectrum.parquet    run_id, rank, dimension, kl …

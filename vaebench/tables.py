@@ -38,9 +38,10 @@ GAP_TOLERANCE = 0.1
 class Tables:
     """All tables of one experiment.
 
-    runs: a row a run; a column per setting, `measure`, `status` ("trained" or "diverged"), `diverged_epoch`, for each
-        metric its value and `<metric>_standard_error` over images, `collapse` as `latent_dimensions.collapse_verdict` gives
-        it, and `collapsed_dimensions`, the indices of those, such as "3 7 12".
+    runs: a row a run; a column per setting, `measure`, `status` ("trained" or "diverged"), `diverged_epoch`, which a run
+        that diverged in scoring has not, `diverged_because`, for each metric its value and `<metric>_standard_error` over
+        images, `collapse` as `latent_dimensions.collapse_verdict` gives it, and `collapsed_dimensions`, the indices of
+        those, such as "3 7 12".
     summary: a row per variant and grid point; `likelihood` in words, `measure`, `binarisation`, `n` seeds trained,
         `n_diverged`, `collapse` in words such as "none 2, partial 3", and for each metric its mean over them `<metric>`,
         the mean's interval `<metric>_low` to `<metric>_high`, and the interquartile mean `<metric>_iqm`.
@@ -113,8 +114,13 @@ def runs_table(
     experiment: Experiment, folder: ExperimentFolder, metrics: pd.DataFrame, spectrum: pd.DataFrame
 ) -> pd.DataFrame:
     rows = []
+    scored = set(metrics.run_id)
     for run in experiment.runs:
-        diverged_epoch = read_json(folder.run(run.run_id).record)["diverged_epoch"]
+        files = folder.run(run.run_id)
+        record = read_json(files.record)
+        # Without scores, but trained to the end: the scores were not finite.
+        diverged_in_scoring = record["diverged_epoch"] is None and run.run_id not in scored
+        because = (read_json(files.evaluation) if diverged_in_scoring else record).get("diverged_because")
         rows.append(
             {
                 "run_id": run.run_id,
@@ -122,8 +128,9 @@ def runs_table(
                 **flat_settings(run),
                 "measure": measure(run),
                 "n_samples": experiment.evaluation.n_samples,
-                "status": "trained" if diverged_epoch is None else "diverged",
-                "diverged_epoch": diverged_epoch,
+                "status": "trained" if record["diverged_epoch"] is None and not diverged_in_scoring else "diverged",
+                "diverged_epoch": record["diverged_epoch"],
+                "diverged_because": because,
             }
         )
     runs = pd.DataFrame(rows).astype({"diverged_epoch": "Int64"})
@@ -312,7 +319,7 @@ def _save_csv(table: pd.DataFrame, path: Path) -> None:
 
 def _read_csv(path: Path) -> pd.DataFrame:
     """Names stay text, also "1" and "nan", and so do lists of a single number and columns that are empty."""
-    texts = dict.fromkeys(("variant", "baseline", "collapse", "collapsed_dimensions"), str)
+    texts = dict.fromkeys(("variant", "baseline", "diverged_because", "collapse", "collapsed_dimensions"), str)
     table = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""])
     return _together(table)
 
