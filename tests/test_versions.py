@@ -102,7 +102,7 @@ def test_an_unknown_format_is_refused_by_name(old, capsys, name, unknown):
     path = Path(f"results/tiny/runs/{PLAIN}/{name}")
     change(path, format=unknown)
     expected = (
-        f"{path}: is of format {unknown!r}, and this version of vaebench reads the formats 1 to {FORMAT}; update vaebench, "
+        f"{path}: is of format {unknown!r}, and this version of vaebench reads 1 to {FORMAT}; update vaebench, "
         f"or delete {path.parent} and results/tiny/cohorts and run the experiment again"
     )
     # Nor is it taken for out of date, and written over.

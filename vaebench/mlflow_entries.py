@@ -136,6 +136,7 @@ def _tags(run: Run, row: pd.Series, made_with: dict[str, str | None]) -> dict[st
         "run_id": run.run_id,
         "measure": row.measure,
         "status": row.status,
+        "diverged_because": row.diverged_because,
         "collapse": row.collapse,
         "vaebench": made_with["vaebench"],
         "git_commit": made_with["git commit"],

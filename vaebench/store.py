@@ -8,7 +8,8 @@ results/NAME/runs/RUN_ID/run.json               a trained run: specification, st
                          evaluation.json        its scores
                          pictures.npz           originals, reconstructions, samples, traversals …
                          latent.npz             posterior means and labels
-results/NAME/cohorts/COHORT/checkpoint.safetensors   of a training job that has not ended
+results/NAME/cohorts/COHORT/checkpoint.safetensors   of a training job that has not ended; also of parts of its runs
+                            checkpoint.previous.safetensors   the one before
                             history.parquet     the histories of all its runs
                             metrics.parquet     run_id, metric, value, standard_error
                             spectrum.parquet    run_id, rank, dimension, kl …
@@ -276,14 +277,14 @@ def read_record(path: Path) -> Contents:
     record = read_json(path)
     met = record.get("format", 1)
     if met not in range(1, FORMAT + 1):
-        raise of_another_version(path, f"is of format {met!r}, and this version of vaebench reads the formats 1 to {FORMAT}")
+        raise of_another_version(path, f"is of format {met!r}, and this version of vaebench reads 1 to {FORMAT}")
     return record
 
 
 def of_another_version(path: Path, fault: str) -> UserError:
     """Of a file of a run: what this code cannot make of it, and the two ways on."""
-    cohorts = path.parents[2] / "cohorts"
-    return UserError(f"{path}: {fault}; update vaebench, or delete {path.parent} and {cohorts} and run the experiment again")
+    folders = f"{path.parent} and {path.parents[2] / 'cohorts'}"
+    return UserError(f"{path}: {fault}; update vaebench, or delete {folders} and run the experiment again")
 
 
 def vouched(record: Path) -> dict[str, str]:
