@@ -19,12 +19,17 @@ stages.load_requested(sys.argv, main_experiment, lanes)
 device = config.get("device", "cpu")
 lanes_option = f"--lanes {lanes}" if lanes else ""
 precision = config.get("precision", "float32")
+checkpoint_seconds = config.get("checkpoint_seconds", 60)
 
 
 wildcard_constraints:
     experiment=r"[^/]+",
     dataset=r"[^/]+",
     cohort=r"[^/]+",
+
+
+onstart:
+    stages.begin(path for job in workflow.dag.needrun_jobs() for path in job.output)
 
 
 onsuccess:
@@ -75,7 +80,8 @@ rule cohort:
         options=f"--precision {precision} {lanes_option}",
     shell:
         "python -m vaebench cohort experiments/{wildcards.experiment}.yaml"
-        " --cohort {wildcards.cohort} --device {params.device} {params.options} > {log} 2>&1"
+        " --cohort {wildcards.cohort} --device {params.device} {params.options}"
+        " --checkpoint-seconds {checkpoint_seconds} > {log} 2>&1"
 
 
 rule aggregate:

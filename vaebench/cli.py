@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -12,22 +13,24 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
-from vaebench import disk, timing
+from vaebench import disk, locks, timing
 from vaebench.datasets import DATASETS
 from vaebench.environment import available_cores, use_one_thread
 from vaebench.errors import UserError
 from vaebench.specification import load, parse_dataset
-from vaebench.store import Results
+from vaebench.store import Results, sweep
 
 PRECISIONS = ("float32", "tf32")
 
 # What a verb does, with its imports done.
 Work = Callable[[], None]
+Stages = dict[str, Work]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit codes: 0 done, 1 the user can mend it (one line says what), 2 wrong usage, 130 interrupted."""
+    """Exit codes: 0 done, 1 the user can mend it (one line says what), 2 wrong usage, 130 interrupted, 143 terminated."""
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         _ready(options)()
         sys.stdout.flush()
@@ -38,8 +41,10 @@ def main(arguments: list[str] | None = None) -> int:
         if library == "vaebench":
             raise
         return _say(f"{options.verb} needs {library}, which is not installed: pip install 'vaebench[workflow]'")
-    except KeyboardInterrupt:
-        return _say(f"{options.verb} was interrupted; what is finished is kept, and the same call goes on from there", 130)
+    except KeyboardInterrupt as error:
+        how, exit_code = ("terminated", 143) if error.args else ("interrupted", 130)
+        words = f"{options.verb} was {how}; what is finished is kept, and the same call goes on from there"
+        return _say(words, exit_code)
     except BrokenPipeError:
         # Who reads has seen enough, such as `head`.
         _close_output()
@@ -69,6 +74,24 @@ def _ready(options: argparse.Namespace) -> Work:
         gc.freeze()
         gc.set_threshold(50_000, 50, 50)
         gc.enable()
+
+
+def _terminated(number: int, frame: object) -> None:
+    """What a cluster sends at the end of a job's time ends it as Ctrl-C does."""
+    raise KeyboardInterrupt(number)
+
+
+def _job(stages: Stages, note: Path, lock: Path, what: str, folders: Iterable[Path]) -> Work:
+    """Stages that make something under its lock, in these folders; what killed jobs left there is removed first."""
+
+    def work() -> None:
+        with locks.held(lock, what):
+            sweep(note.parent, note.stem)
+            for folder in folders:
+                sweep(folder)
+            timing.run(stages, note)
+
+    return work
 
 
 def _say(message: str, exit_code: int = 1) -> int:
@@ -199,13 +222,17 @@ def _train(options: argparse.Namespace) -> Work:
     from vaebench.saved_run import SavedRun
 
     folder = options.results.experiment(experiment.name)
+    cohort = experiment.cohort_of(run)
     what = experiment, run, options.results
     stages = {"training": partial(jobs.train_alone, *what), "evaluation": partial(jobs.evaluate_alone, *what)}
     if not options.results.dataset(run.dataset.name).exists():
         stages = {"data": partial(splits.prepare, run.dataset, options.results)} | stages
 
+    note, lock = folder.cost(options.verb, run.run_id), folder.cohort_lock(cohort.name)
+    train = _job(stages, note, lock, f"cohort {cohort.name}", [folder.run(run.run_id).path])
+
     def work() -> None:
-        timing.run(stages, folder.cost(options.verb, run.run_id))
+        train()
         _print(show.lines(SavedRun(folder.run(run.run_id))))
 
     return work
@@ -232,7 +259,10 @@ def _cohort(options: argparse.Namespace) -> Work:
         "training": partial(jobs.train_cohort, *what, options.checkpoint_seconds),
         "evaluation": partial(jobs.evaluate_cohort, *what),
     }
-    return partial(timing.run, stages, options.results.experiment(experiment.name).cost(options.verb, cohort.name))
+    folder = options.results.experiment(experiment.name)
+    note, lock = folder.cost(options.verb, cohort.name), folder.cohort_lock(cohort.name)
+    folders = [folder.cohort(cohort.name).path, *(folder.run(run.run_id).path for run in cohort.runs)]
+    return _job(stages, note, lock, f"cohort {cohort.name}", folders)
 
 
 def _step(stage: str, module: str, function: str) -> Callable[[argparse.Namespace], Work]:
@@ -241,8 +271,9 @@ def _step(stage: str, module: str, function: str) -> Callable[[argparse.Namespac
     def ready(options: argparse.Namespace) -> Work:
         experiment = load(options.experiment, options.lanes)
         work = getattr(import_module(f"vaebench.{module}"), function)
-        note = options.results.experiment(experiment.name).cost(options.verb)
-        return partial(timing.run, {stage: partial(work, experiment, options.results)}, note)
+        folder = options.results.experiment(experiment.name)
+        stages = {stage: partial(work, experiment, options.results)}
+        return _job(stages, folder.cost(options.verb), folder.tables_lock, str(folder.path), [folder.path])
 
     return ready
 

@@ -84,7 +84,7 @@ def _content(file: Path, path: Path) -> Content:
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        known = sorted(other.stem for other in file.parent.glob("*.yaml") if other != path)
+        known = sorted(other.stem for other in file.parent.glob("[!.]*.yaml") if other != path)
         raise UserError(f"{_place(file, path)}: no such file{nearest(file.stem, known)}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{_place(file, path)}: cannot be read ({error})") from error

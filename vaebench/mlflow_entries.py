@@ -110,7 +110,7 @@ def _run_entry(pages: Pages, run: Run, row: pd.Series, history: pd.DataFrame) ->
 def _summary_entry(pages: Pages) -> Entry:
     folder, experiment = pages.folder, pages.experiment
     tables = [folder.runs, folder.summary("csv"), folder.summary("md"), folder.comparisons, folder.linear]
-    figures = folder.figure("*", "png")
+    figures = folder.figure("[!.]*", "png")
     files = {f"tables/{path.name}": path for path in tables}
     files |= {f"figures/{path.name}": path for path in sorted(figures.parent.glob(figures.name))}
     files |= {folder.report.name: folder.report}

@@ -299,6 +299,10 @@ class Experiment(BaseModel):
             )
         return self._cohorts_by_name[name]
 
+    def cohort_of(self, run: Run) -> Cohort:
+        """The cohort in which the workflow trains this run."""
+        return next(cohort for cohort in self.cohorts if run in cohort.runs)
+
     @cached_property
     def _cohorts_by_name(self) -> dict[str, Cohort]:
         return {cohort.name: cohort for cohort in self.cohorts}

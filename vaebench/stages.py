@@ -12,10 +12,10 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from vaebench import costs, places, specification
+from vaebench import costs, locks, places, specification
 from vaebench.costs import StageCost
 from vaebench.datasets import DATASETS, Dataset
 from vaebench.errors import UserError
@@ -28,6 +28,8 @@ MLFLOW_ADDRESS = "http://127.0.0.1:5000"
 
 _experiments: dict[str, Experiment] = {}
 _settings: dict[str, int] = {}
+# Held until this process ends.
+_claims = ExitStack()
 
 
 def load_requested(arguments: Iterable[str], main_experiment: str, lanes: int | None = None) -> None:
@@ -71,7 +73,7 @@ def _datasets() -> Iterator[Dataset]:
     yield from (definition() for definition in DATASETS.values())
     yield from (loaded.dataset for loaded in _experiments.values())
     # A job on another machine is told the file's name only, not the experiment that asks for it.
-    for path in sorted(Path("experiments").glob("*.yaml")):
+    for path in sorted(Path("experiments").glob("[!.]*.yaml")):
         with suppress(UserError):
             yield specification.load(path).dataset
 
@@ -83,6 +85,35 @@ def cohort_files(name: str) -> list[str]:
     return [str(path) for file in files for path in (file.history, file.metrics, file.spectrum)]
 
 
+def begin(outputs: Iterable[str]) -> None:
+    """At the start of a call, claim what it is going to make; where another call makes some of that, end in one line."""
+    try:
+        _claims.enter_context(claimed(map(Path, outputs), Results()))
+    except UserError as error:
+        sys.exit(f"vaebench: {error}")
+
+
+@contextmanager
+def claimed(outputs: Iterable[Path], results: Results) -> Iterator[None]:
+    """Within the block, no other call makes anything of the same experiments, nor the same data sets.
+
+    outputs: files that this call is going to make. Raises UserError where another call is at it.
+    """
+    with ExitStack() as claims:
+        for lock, what in sorted({_claim(path, results) for path in outputs}):
+            claims.enter_context(locks.held(lock, what, wait=False))
+        yield
+
+
+def _claim(output: Path, results: Results) -> tuple[Path, str]:
+    """The lock that a call holds which makes this file, and what it stands for."""
+    place, *_ = output.relative_to(results.root).parts
+    if place == "datasets":
+        return results.dataset_lock(output.stem, "call"), str(output)
+    folder = results.experiment(place)
+    return folder.call_lock, str(folder.path)
+
+
 def close() -> str:
     """At the end of a call, keep what the stages of its experiments cost; that, and where the results lie, in words."""
     planning = StageCost("planning", 1, None, round(time.process_time(), 2), round(peak_megabytes()))
@@ -90,10 +121,11 @@ def close() -> str:
     for name in _experiments:
         folder = Results().experiment(name)
         stages = costs.stage_costs(notes(experiment(name), Results()), planning)
-        if stages:
-            costs.keep(folder, stages)
-            lines += [f"{name}: {costs.sentence(stages)}", *costs.lines(stages)]
-        places.fill(folder.report, "mlflow", _links(folder.tracked))
+        with locks.held(folder.tables_lock, str(folder.path)):
+            if stages:
+                costs.keep(folder, stages)
+                lines += [f"{name}: {costs.sentence(stages)}", *costs.lines(stages)]
+            places.fill(folder.report, "mlflow", _links(folder.tracked))
         if folder.report.exists():
             lines.append(f"report: {folder.report}")
         if folder.tracked.exists():
