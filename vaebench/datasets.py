@@ -238,6 +238,7 @@ class SyntheticGaussian(Dataset):
 
     def __post_init__(self):
         spectrum = list(self.spectrum)
+        require(len(spectrum) <= 1024, "spectrum", spectrum, "a list of 1024 variances at most")  # the basis is a matrix
         holds = len(spectrum) >= 2 and all(variance > 0 for variance in spectrum)
         require(holds, "spectrum", spectrum, "a list of 2 or more variances above 0")
         # 3 standard deviations have to fit into [0, 1] around 0.5: clipping more than the far tails would change them.

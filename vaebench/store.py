@@ -34,8 +34,8 @@ import numpy as np
 
 from vaebench.errors import UserError
 
-# Folders of results/ that belong to no experiment.
-RESERVED_NAMES = ("datasets", "reference", "mlartifacts", "benchmarks")
+# Names in results/ that belong to no experiment.
+RESERVED_NAMES = ("datasets", "reference", "mlartifacts", "benchmarks", "mlflow.db", "mlflow.db.lock")
 
 
 @dataclass(frozen=True)
