@@ -112,11 +112,14 @@ def _text(file: Path, path: Path) -> str:
 
 
 def parse(text: str, start: str) -> Any:
-    """YAML as what JSON can say, keys being text. Raises UserError, whose message begins with `start`, for anything else."""
+    """YAML as what JSON can say, keys being text. Raises UserError for anything else; its message begins with `start`."""
     try:
         return yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        problem = " ".join(words for words in (error.context, error.problem) if words)
+        raise UserError(f"{start}: no valid YAML: {shown(problem, str)} (line {error.problem_mark.line + 1})") from error
     except yaml.YAMLError as error:
-        raise UserError(f"{start}: no valid YAML: {shown(' '.join(str(error).split()), str, 300)}") from error
+        raise UserError(f"{start}: no valid YAML: {' '.join(str(error).split())}") from error
 
 
 class _Loader(yaml.SafeLoader):
@@ -136,7 +139,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
         event = self.peek_event()
         if getattr(event, "tag", None) is not None:
-            self._refuse(f"tags such as {event.tag!r} have no meaning here", event)
+            self._refuse(f"tags such as {shown(event.tag)} have no meaning here", event)
         if isinstance(event, yaml.ScalarEvent) and UNPRINTABLE.search(event.value):
             self._refuse("it holds a control character", event)
         if self._level == MOST_LEVELS:
@@ -147,7 +150,7 @@ class _Loader(yaml.SafeLoader):
         if not isinstance(event, yaml.AliasEvent):
             self._n_values[node] = 1 + sum(map(self._n_values.__getitem__, _inner(node)))
         elif node not in self._n_values:
-            self._refuse(f"the alias {event.anchor!r} lies within what it stands for", event)
+            self._refuse(f"the alias {shown(event.anchor)} lies within what it stands for", event)
         if max(self._n_values[node], len(self._n_values)) > MOST_VALUES:
             self._refuse(f"it has more than {MOST_VALUES:,} values", event)
         return node
@@ -157,9 +160,9 @@ class _Loader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key, mark = self.construct_object(key_node, deep=True), key_node.start_mark
             if not isinstance(key, str) or not key.isprintable():
-                raise _Refused(f"the key {key!r} is no text of one line (line {mark.line + 1})")
+                raise _Refused(f"the key {shown(key)} is no text of one line (line {mark.line + 1})")
             if key in seen:
-                raise _Refused(f"the key {key!r} stands twice (lines {seen[key].line + 1} and {mark.line + 1})")
+                raise _Refused(f"the key {shown(key)} stands twice (lines {seen[key].line + 1} and {mark.line + 1})")
             seen[key] = mark
         return super().construct_mapping(node, deep)
 

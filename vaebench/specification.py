@@ -349,7 +349,8 @@ def require_name(name: str, path: Path) -> None:
     if path.suffix != ".yaml":
         raise UserError(f"{path}: the name of an experiment file ends in .yaml")
     if not is_name(name) or name in RESERVED_NAMES:
-        raise UserError(f"{path}: {shown(name)} cannot name an experiment: {NAME_RULE}, and none of {', '.join(RESERVED_NAMES)}")
+        rule = f"{NAME_RULE}, and none of {', '.join(RESERVED_NAMES)}"
+        raise UserError(f"{path}: {shown(name)} cannot name an experiment: {rule}")
 
 
 class _Prepared(BaseModel):
