@@ -5,11 +5,15 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import re
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from vaebench.errors import UserError
+
+PRECISIONS = ("float32", "tf32")
 PACKAGES = ("vaebench", "torch", "numpy", "pandas", "scipy", "scikit-learn", "snakemake", "mlflow")
 
 # Of glibc's malloc.h.
@@ -26,6 +30,12 @@ def describe() -> dict[str, str | None]:
         "processor": _processor(),
         "git commit": git_commit(),
     }
+
+
+def require_device(device: str) -> None:
+    """Raises UserError for what torch could not mean a device by; whether there is one, `device.prepare` says."""
+    if not re.fullmatch(r"cpu|cuda(:[0-9]+)?", device):
+        raise UserError(f"device {device!r} is none; allowed: cpu, cuda, cuda:0, cuda:1, …")
 
 
 def use_one_thread() -> None:

@@ -346,11 +346,11 @@ def parse_run(content: dict[str, Any], path: Path) -> Run:
 
 def require_name(name: str, path: Path) -> None:
     """Raises UserError where this name, of an experiment in that file, cannot be its results' folder's."""
-    if path.suffix != ".yaml":
-        raise UserError(f"{path}: the name of an experiment file ends in .yaml")
     if not is_name(name) or name in RESERVED_NAMES:
         rule = f"{NAME_RULE}, and none of {', '.join(RESERVED_NAMES)}"
         raise UserError(f"{path}: {shown(name)} cannot name an experiment: {rule}")
+    if path.suffix != ".yaml":
+        raise UserError(f"{path}: the name of an experiment file ends in .yaml")
 
 
 class _Prepared(BaseModel):

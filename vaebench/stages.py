@@ -11,14 +11,17 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from vaebench import costs, places, specification
 from vaebench.costs import StageCost
 from vaebench.datasets import DATASETS, Dataset
+from vaebench.environment import PRECISIONS, require_device
 from vaebench.errors import UserError
+from vaebench.experiment_file import nearest
 from vaebench.specification import Experiment
 from vaebench.store import RESERVED_NAMES, Results
 from vaebench.timing import peak_megabytes
@@ -30,25 +33,48 @@ _experiments: dict[str, Experiment] = {}
 _settings: dict[str, int] = {}
 
 
-def load_requested(arguments: Iterable[str], main_experiment: str, lanes: int | None = None) -> None:
-    """Read the experiments that a call asks for at once, so that a mistake ends it in one line, with nothing planned.
+class Choices(NamedTuple):
+    """What `--config` may set for a call."""
 
-    lanes: of a cohort, in place of what the files say.
+    experiment: str = "digits"  # whose report and tracked runs are made where no target is named
+    lanes: int | None = None  # of a cohort, in place of what the files say
+    device: str = "cpu"
+    precision: str = "float32"  # of matrix products on a GPU
+
+
+def choices(config: Mapping[str, Any], arguments: Iterable[str]) -> Choices:
+    """What a call's configuration says. The experiments that its arguments ask for are read at once.
+
+    So a mistake ends it in one line, with nothing planned.
     """
-    if lanes is not None:
-        _settings["lanes"] = lanes
-    requested = {Path(target).parts[1] for target in arguments if re.match(r"results/.", target)}
-    for name in sorted(requested - set(RESERVED_NAMES)) or [main_experiment]:
-        try:
+    try:
+        chosen = _checked(config)
+        if chosen.lanes is not None:
+            _settings["lanes"] = chosen.lanes
+        requested = {Path(target).parts[1] for target in arguments if re.match(r"results/.", target)}
+        for name in sorted(requested - set(RESERVED_NAMES)) or [chosen.experiment]:
             experiment(name)
-        except UserError as error:
-            sys.exit(f"vaebench: {error}")
+    except UserError as error:
+        sys.exit(f"vaebench: {error}")
+    return chosen
+
+
+def _checked(config: Mapping[str, Any]) -> Choices:
+    if unknown := [key for key in config if key not in Choices._fields]:
+        raise UserError(f"--config {unknown[0]}: no such setting{nearest(unknown[0], Choices._fields)}")
+    chosen = Choices(**config)
+    require_device(str(chosen.device))
+    if chosen.precision not in PRECISIONS:
+        raise UserError(f"--config precision={chosen.precision}: is not known{nearest(str(chosen.precision), PRECISIONS)}")
+    return chosen
 
 
 def experiment(name: str) -> Experiment:
     """experiments/NAME.yaml, read once."""
     if name not in _experiments:
-        _experiments[name] = specification.load(Path("experiments") / f"{name}.yaml", **_settings)
+        path = Path("experiments") / f"{name}.yaml"
+        specification.require_name(name, path)  # it may lead out of that folder
+        _experiments[name] = specification.load(path, **_settings)
     return _experiments[name]
 
 
