@@ -79,9 +79,10 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(ready=ready)
         return added
 
+    of_datasets = f"as in an experiment file: {', '.join(DATASETS)}, or a mapping with its settings"
     new = verb("new", _new, "write a small experiment file to start from")
     new.add_argument("name", metavar="NAME", help="of the experiment: small letters, digits, '-' and '.'")
-    new.add_argument("--dataset", default="digits", metavar="KIND", help=f"{', '.join(DATASETS)}; default: digits")
+    new.add_argument("--dataset", default="digits", metavar="DATASET", help=f"{of_datasets}; default: digits")
 
     check = verb("check", _check, "name a file's mistakes, or say what it would train")
     _add_experiment(check)
@@ -103,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument(
         "dataset",
         metavar="DATASET",
-        help=f"as in an experiment file: {', '.join(DATASETS)}, or a mapping with its settings",
+        help=of_datasets,
     )
     _add_results(prepare)
 

@@ -33,6 +33,17 @@ class Registry(dict[str, type]):
         self[name] = definition
         return definition
 
+    def with_defaults(self) -> list:
+        """Of each definition whose settings may all be left out, one without any."""
+        required = dataclasses.MISSING
+        return [
+            definition()
+            for definition in self.values()
+            if all(
+                (field.default, field.default_factory) != (required, required) for field in dataclasses.fields(definition)
+            )
+        ]
+
 
 def require(holds: bool, setting: str, value: object, allowed: str) -> None:
     """Raise ValueError with a message for the user unless the bound on a setting holds."""

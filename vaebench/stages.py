@@ -94,7 +94,7 @@ def dataset(name: str) -> Dataset:
 
 
 def _datasets() -> Iterator[Dataset]:
-    yield from (definition() for definition in DATASETS.values())
+    yield from DATASETS.with_defaults()
     yield from (loaded.dataset for loaded in _experiments.values())
     # A job on another machine is told the file's name only, not the experiment that asks for it.
     for path in sorted(Path("experiments").glob("*.yaml")):
