@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vaebench import cli, jobs, selection, show, specification, splits, template
@@ -57,13 +58,16 @@ def test_the_verbs_stand_in_the_order_of_their_use(capsys):
     assert verbs == ["new", "check", "train", *steps, "show"]
 
 
-@pytest.mark.parametrize("dataset", DATASETS)
-def test_a_new_file_is_valid_small_and_commented(dataset, tmp_path, capsys):
+@pytest.mark.parametrize("dataset", [*(each.kind for each in DATASETS.with_defaults()), "{kind: npz, file: my own.npz}"])
+def test_a_new_file_is_valid_small_and_commented(dataset, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("VAEBENCH_DATA", str(tmp_path))
+    np.savez(tmp_path / "my own.npz", images=np.arange(180, dtype=np.uint8).reshape(20, 3, 3).repeat(20, axis=0))
     assert cli.main(["new", "first", "--dataset", dataset]) == 0
     path = Path("experiments/first.yaml")
     assert capsys.readouterr().out == f"{path} is written; next: vaebench check {path}\n"
     experiment = specification.load(path)
-    assert experiment.dataset.kind == dataset
+    assert experiment.dataset == specification.parse_dataset(dataset)
+    assert f"dataset: {dataset}  #" in path.read_text(encoding="utf-8")
     assert (len(experiment.runs), len(experiment.cohorts)) == (6, 1)
     assert path.read_text(encoding="utf-8").count("#") >= 10
 

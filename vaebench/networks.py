@@ -45,7 +45,11 @@ class Mlp(Network):
     stackable = True
 
     def __post_init__(self):
-        require(all(width >= 1 for width in self.hidden), "hidden", list(self.hidden), "a list of widths of 1 or more")
+        widths = list(self.hidden)
+        require(all(width >= 1 for width in widths), "hidden", widths, "a list of widths of 1 or more")
+        # No machine could hold more.
+        holds = len(widths) <= 100 and all(width <= 65_536 for width in widths)
+        require(holds, "hidden", widths, "100 widths of 65,536 at most")
 
     def encoder(self, n_pixels: int, latent_size: int) -> nn.Module:
         from vaebench.layers import Perceptron

@@ -65,8 +65,8 @@ MALFORMED_NPZ = (
     struct.error,
     zlib.error,
 )
-# Folders of results/ that belong to no experiment.
-RESERVED_NAMES = ("datasets", "reference", "mlartifacts", "benchmarks")
+# Names in results/ that belong to no experiment.
+RESERVED_NAMES = ("datasets", "reference", "mlartifacts", "benchmarks", "mlflow.db", "mlflow.db.lock")
 
 
 @dataclass(frozen=True)
