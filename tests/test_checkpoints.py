@@ -166,7 +166,7 @@ def with_state(**changes):
 
 
 def with_lanes(value):
-    return lambda state, tensors: state | {"lanes": {key: value for key in state["lanes"]}}
+    return lambda state, tensors: state | {"lanes": dict.fromkeys(state["lanes"], value)}
 
 
 def only_first(change):
