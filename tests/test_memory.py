@@ -4,7 +4,6 @@ import errno
 import shutil
 import subprocess
 import sys
-import types
 import weakref
 
 import numpy as np
@@ -172,11 +171,14 @@ def test_halves_are_tried_until_they_fit_and_the_first_try_is_given_back(make_ex
     runs = make_experiment(seeds=7, variants={"bce": {}}, baseline="bce").runs
     failed, done = [], []
 
+    class Made:
+        pass
+
     def work(part):
         assert all(reference() is None for reference in failed), "what the last try has made is still there"
         if len(part) > 2:
             # It holds on to itself, as a stack and its recorded step do.
-            made = types.SimpleNamespace()
+            made = Made()
             made.itself = made
             failed.append(weakref.ref(made))
             raise MemoryError
@@ -214,7 +216,7 @@ def test_other_errors_are_faults(make_experiment):
 def cohort(write_experiment, tmp_path):
     """An experiment of one cohort of four runs that was made without a limit, its results, and its file."""
     path = write_experiment(
-        defaults={"network": {"kind": "mlp", "hidden": [1024, 1024]}, "latent_size": 4, "epochs": 1, "batch_size": 256},
+        defaults={"network": {"kind": "mlp", "hidden": [1024, 1024]}, "latent_size": 4, "epochs": 1, "batch_size": 512},
         variants={"one": {}},
         baseline="one",
         seeds=4,
@@ -271,32 +273,32 @@ def limited(work):
 
 experiment = specification.load(Path(sys.argv[1]))
 [cohort] = experiment.cohorts
-what = experiment, cohort, Results(Path(sys.argv[2]))
+results = Results(Path(sys.argv[2]))
 # The estimate would see the limit, and never run into it.
 jobs.lanes_that_fit = lambda run, device: None
-setattr(jobs, sys.argv[3], limited(getattr(jobs, sys.argv[3])))
-jobs.train_cohort(*what)
-jobs.evaluate_cohort(*what)
+jobs.train, jobs.evaluate = limited(jobs.train), limited(jobs.evaluate)
+files = [results.experiment(experiment.name).run(run.run_id) for run in experiment.runs]
+# First what takes less.
+for folder in files:
+    folder.evaluation.unlink()
+jobs.evaluate_cohort(experiment, cohort, results)
+for folder in files:
+    folder.record.unlink()
+    folder.weights.unlink()
+jobs.train_cohort(experiment, cohort, results)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS is Linux's")
-@pytest.mark.parametrize("step", ["train", "evaluate"])
-def test_a_cohort_that_does_not_fit_is_split_with_the_same_bits(cohort, tmp_path, step):
+def test_a_cohort_that_does_not_fit_is_split_with_the_same_bits(cohort, tmp_path):
     experiment, results, path = cohort
     others = Results(tmp_path / "limited")
     shutil.copytree(results.root, others.root)
-    for run in experiment.runs:
-        files = others.experiment(experiment.name).run(run.run_id)
-        if step == "train":
-            shutil.rmtree(files.path)
-        else:
-            files.evaluation.unlink()
-    arguments = [sys.executable, "-c", LIMITED, str(path), str(others.root), step]
+    arguments = [sys.executable, "-c", LIMITED, str(path), str(others.root)]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert "4 runs do not fit into memory side by side; tried again as 2 and 2" in done.stderr
-    assert "2 runs do not fit" not in done.stderr
+    # Freed memory lies in pieces, so a half may be split once more.
+    assert done.stderr.count("4 runs do not fit into memory side by side; tried again as 2 and 2") == 2, done.stderr
     assert_made_alike(experiment, results, others)
 
 
