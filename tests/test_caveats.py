@@ -57,8 +57,14 @@ def test_diverged_runs_are_listed():
     made = runs(("bce", "mass", "none"), ("wild", "mass", "none"), ("wilder", "mass", "none"))
     assert caveats.diverged(made) == []
     lost = made.assign(status=["trained", "diverged", "diverged"], diverged_epoch=[NAN, 17.0, 1.0])
+    # Older runs do not say why.
     assert caveats.diverged(lost) == [
         "Diverged, without scores: 2 of 3 runs: wild-s0 (after 17 epochs), wilder-s0 (after 1 epoch)."
+    ]
+    lost = lost.assign(diverged_epoch=[NAN, 17.0, NAN], diverged_because=[None, "NaN: KL weight", "infinite: NLL"])
+    assert caveats.diverged(lost) == [
+        "Diverged, without scores: 2 of 3 runs: wild-s0 (after 17 epochs; NaN: KL weight), "
+        "wilder-s0 (in scoring; infinite: NLL)."
     ]
 
 
