@@ -230,7 +230,7 @@ def test_show_tells_of_a_run_that_diverged(write_experiment, capsys):
     path = write_experiment(variants={"wild": {"learning_rate": 1e20}}, baseline="wild")
     assert cli.main(["train", str(path), "--variant", "wild"]) == 0
     said = capsys.readouterr().out
-    assert ", of tiny: diverged in epoch 1 of 3\n" in said
+    assert ", of tiny: diverged in epoch 1 of 3 (NaN: rate in training, distortion in training, " in said
     run = show.find("wild-z3-s0", Results())
     for read in (run.model, run.pictures):
         with pytest.raises(UserError, match="diverged in epoch 1 of 3"):
