@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from vaebench.errors import UserError
 from vaebench.lanes import build_model
@@ -27,7 +28,25 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 
 
 def trained_model(run: Run, path: Path) -> VAE:
-    """A run's model with the weights of this file, in evaluation mode."""
+    """A run's model with the weights of this file, in evaluation mode; of other images it says so by UserError."""
     model = build_model(run)
     model.load_state_dict(load_weights(path))
+    # Here only: training and scoring build models whose images are known to be right.
+    model.encoder.register_forward_pre_hook(partial(_require_images, n_pixels=run.dataset.n_pixels))
+    model.decoder.register_forward_pre_hook(partial(_require_columns, n_columns=run.latent_size, what="z"))
     return model.eval()
+
+
+def _require_images(encoder: nn.Module, arguments: tuple, n_pixels: int) -> None:
+    _require_columns(encoder, arguments, n_pixels, "x")
+    (x,) = arguments
+    if not ((x >= 0) & (x <= 1)).all():  # nor NaN
+        raise UserError(f"x holds pixel values in [0, 1], not from {x.min():g} to {x.max():g}")
+
+
+def _require_columns(module: nn.Module, arguments: tuple, n_columns: int, what: str) -> None:
+    (values,) = arguments
+    dtype = next(module.parameters()).dtype
+    if not isinstance(values, Tensor) or values.dtype != dtype or values.shape[-1:] != (n_columns,):
+        met = f"{values.dtype}, {list(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
+        raise UserError(f"{what} must be a tensor of {dtype}, [..., {n_columns}], not {met}")
