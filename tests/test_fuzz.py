@@ -4,9 +4,10 @@ Always the same files; `VAEBENCH_FUZZ=20` looks at twenty times as many, and eac
 """
 
 import os
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
@@ -50,7 +51,8 @@ def fuzzed(n_examples: int) -> settings:
 
 
 @pytest.fixture(autouse=True)
-def _garbage_is_looked_for(monkeypatch):
+def _as_if_called(monkeypatch, path):
+    monkeypatch.setenv("VAEBENCH_DATA", str(path.parent))
     # It is the process's, and other tests are in this one.
     for name in ("disable", "freeze", "set_threshold", "enable"):
         monkeypatch.setattr(cli.gc, name, lambda *_: None)
@@ -58,10 +60,11 @@ def _garbage_is_looked_for(monkeypatch):
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory) -> Path:
-    """Of the file that is fuzzed; the experiments that it may extend lie beside it."""
+    """Of the file that is fuzzed; the experiments that it may extend, and images of its own, lie beside it."""
     folder = tmp_path_factory.mktemp("fuzz")
     for file in FILES:
         (folder / file.name).write_bytes(file.read_bytes())
+    np.savez(folder / "own.npz", images=np.arange(240, dtype=np.uint8).reshape(60, 2, 2))
     return folder / "tiny.yaml"
 
 
@@ -154,8 +157,8 @@ def one_of(*values: object) -> st.SearchStrategy:
 def definitions(registry: Registry) -> st.SearchStrategy:
     """A name, or a mapping of it and settings; now and then those of another definition."""
     settings_of = {
-        name: {field.name: one_of(field.default, 1, 2.0) for field in fields(definition)[1:]}
-        for name, definition in registry.items()
+        name: {field.name: one_of("own.npz" if field.default is MISSING else field.default, 1, 2.0) for field in inner}
+        for name, (_, *inner) in ((name, fields(definition)) for name, definition in registry.items())
     }
     every = {key: value for each in settings_of.values() for key, value in each.items()}
     mappings = [
