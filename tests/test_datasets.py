@@ -4,6 +4,8 @@ import gzip
 import hashlib
 import os
 import shutil
+import subprocess
+import sys
 import urllib.error
 import zipfile
 from collections.abc import Callable
@@ -14,7 +16,7 @@ import numpy as np
 import pytest
 import scipy.fft
 
-from vaebench import specification
+from vaebench import jobs, specification, splits, stages
 from vaebench.bibliography import cited
 from vaebench.datasets import (
     DATASETS,
@@ -28,6 +30,8 @@ from vaebench.datasets import (
     data_root,
 )
 from vaebench.errors import UserError
+from vaebench.saved_run import SavedRun
+from vaebench.store import Results
 
 WITH_FILES = {"mnist": "MNIST/raw", "fashion-mnist": "FashionMNIST/raw", "binarized-mnist": "binarized_mnist"}
 # Random images, which need not meet the darkest and the lightest level.
@@ -399,6 +403,44 @@ def test_wrong_arrays_are_one_clear_error(own, tmp_path, arrays, says):
     assert "\n" not in str(error.value)
     is_of_settings = str(error.value).startswith(("image_shape", "split_sizes", "class_names", "n_levels"))
     assert is_of_settings or str(error.value).startswith(f"{tmp_path / 'own.npz'}: ")
+
+
+def test_own_images_are_trained_and_scored_like_others(own, tmp_path, write_experiment, monkeypatch):
+    own(images=LEVELS, labels=LABELS)
+    path = write_experiment(dataset={"kind": "npz", "file": "own.npz"}, defaults={"batch_size": 32, "epochs": 2})
+    experiment, results = specification.load(path), Results(tmp_path / "results")
+    monkeypatch.setattr(stages, "_experiments", {experiment.name: experiment})
+    dataset, run = experiment.dataset, experiment.runs[0]
+    assert stages.dataset(dataset.name) == dataset
+    splits.prepare(specification.parse_dataset(dataset.argument), results)
+    jobs.train_alone(experiment, run, results)
+    # The splits are kept; the file is read no more.
+    own(images=LEVELS[::-1], labels=LABELS)
+    jobs.evaluate_alone(experiment, run, results)
+    saved = SavedRun(results.experiment(experiment.name).run(run.run_id))
+    assert saved.state == "trained and scored"
+    assert saved.specification == run
+    assert saved.pictures()["originals"].shape[1] == 12
+    # Other content, other runs.
+    assert not {run.run_id for run in specification.load(path).runs} & {run.run_id for run in experiment.runs}
+
+
+def test_preparing_wrong_data_ends_in_one_line_and_leaves_no_file(own, tmp_path, write_experiment):
+    own(images=changed(LEVELS / 255, np.nan))
+    path = write_experiment(dataset={"kind": "npz", "file": "own.npz"}, defaults={"batch_size": 32})
+    # Its pixels are not looked at before they are needed; no run begins without them.
+    dataset = specification.load(path).dataset
+    for command in (["prepare", dataset.argument], ["train", str(path), "--variant", "bce"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "vaebench", *command, "--results", str(tmp_path / "results")],
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert done.stderr == f"vaebench: {tmp_path / 'own.npz'}: images has pixels that are NaN or infinite\n"
+        assert not [path for path in tmp_path.glob("results/**/*") if path.is_file()]
 
 
 def test_pickles_are_not_read(own, tmp_path):

@@ -4,9 +4,10 @@ Always the same files; `VAEBENCH_FUZZ=20` looks at twenty times as many, and eac
 """
 
 import os
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
@@ -21,19 +22,8 @@ from vaebench.specification import MOST_RUNS, REGISTRIES, Evaluation, Experiment
 TIMES = int(os.environ.get("VAEBENCH_FUZZ", "0"))
 FILES = sorted((Path(__file__).parents[1] / "experiments").glob("*.yaml"))
 # What has meaning to YAML, to Python or to the schema.
-SIGNS = [
-    *":-?,[]{}#&*!|>'%@`~/\"\t\r\n\0\x1b\x85\u2028\ufeff",
-    "\n  ",
-    "{a: ",
-    "- ",
-    "&a ",
-    "*a",
-    "<<",
-    "---",
-    "...",
-    "..",
-    "../x",
-]
+SIGNS = list(":-?,[]{}#&*!|>'%@`~/\"\t\r\n\0\x1b\x85\u2028\ufeff")
+SIGNS += ["\n  ", "{a: ", "- ", "&a ", "*a", "<<", "---", "...", "..", "../x"]
 VALUES = ["!!int ", "!!python/name:os.system ", "null", "true", "no", ".inf", ".nan", "-0", "1e999", "0x1f", "010", "1_0"]
 VALUES += ["1:30", "2024-13-45", "9" * 30, "9" * 5000, "-1", "0.5", '"\\0"', '"\\ud800"', "a."]
 TOKENS = [*SIGNS, *VALUES, *Experiment.model_fields, *Settings.model_fields]
@@ -50,7 +40,8 @@ def fuzzed(n_examples: int) -> settings:
 
 
 @pytest.fixture(autouse=True)
-def _garbage_is_looked_for(monkeypatch):
+def _as_if_called(monkeypatch, path):
+    monkeypatch.setenv("VAEBENCH_DATA", str(path.parent))
     # It is the process's, and other tests are in this one.
     for name in ("disable", "freeze", "set_threshold", "enable"):
         monkeypatch.setattr(cli.gc, name, lambda *_: None)
@@ -58,10 +49,11 @@ def _garbage_is_looked_for(monkeypatch):
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory) -> Path:
-    """Of the file that is fuzzed; the experiments that it may extend lie beside it."""
+    """Of the file that is fuzzed; the experiments that it may extend, and images of its own, lie beside it."""
     folder = tmp_path_factory.mktemp("fuzz")
     for file in FILES:
         (folder / file.name).write_bytes(file.read_bytes())
+    np.savez(folder / "own.npz", images=np.arange(240, dtype=np.uint8).reshape(60, 2, 2))
     return folder / "tiny.yaml"
 
 
@@ -154,8 +146,8 @@ def one_of(*values: object) -> st.SearchStrategy:
 def definitions(registry: Registry) -> st.SearchStrategy:
     """A name, or a mapping of it and settings; now and then those of another definition."""
     settings_of = {
-        name: {field.name: one_of(field.default, 1, 2.0) for field in fields(definition)[1:]}
-        for name, definition in registry.items()
+        name: {field.name: one_of("own.npz" if field.default is MISSING else field.default, 1, 2.0) for field in inner}
+        for name, (_, *inner) in ((name, fields(definition)) for name, definition in registry.items())
     }
     every = {key: value for each in settings_of.values() for key, value in each.items()}
     mappings = [
@@ -204,7 +196,7 @@ EXPERIMENTS = st.fixed_dictionaries(
 
 
 def test_the_schema_is_known_here():
-    assert {*VALUES_OF, "dataset"} == {*Settings.model_fields, "dataset"}
+    assert set(VALUES_OF) == set(Settings.model_fields)
     assert set(Evaluation.model_fields) == {"n_samples", "split"}
 
 

@@ -266,4 +266,4 @@ def nearest(met: str, allowed: Collection[str]) -> str:
         return ""
     close = difflib.get_close_matches(met, allowed, n=1)
     guess = f"; did you mean {close[0]!r}?" if close else ";"
-    return f"{guess} allowed: {', '.join(allowed)}"
+    return f"{guess} allowed: {shown(', '.join(allowed), str, 1000)}"
