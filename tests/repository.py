@@ -58,6 +58,7 @@ def planned(folder: Path) -> set[str]:
 
 
 def copy_repository(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
     for name in COPIED:
         source = REPOSITORY / name
         if source.is_dir():

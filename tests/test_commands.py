@@ -26,6 +26,7 @@ READ_ENVIRONMENT = "python -c \"import yaml; environment = yaml.safe_load(open('
 # Commands that are not run as they stand: why not, and what is run in their place.
 INSTEAD = {
     "make test": ("it holds this test", "make --dry-run test"),
+    "make test-long": ("it takes a quarter of an hour", "make --dry-run test-long"),
     "make lint": ("it is no test, and stands beside them", "make --dry-run lint"),
     "make ui": ("it goes on until it is stopped", "make --dry-run ui"),
     "make ui PORT=5001": ("it goes on until it is stopped", "make --dry-run ui PORT=5001"),

@@ -28,7 +28,8 @@ import torch
 from repository import TINY, call, copy_repository, environment, write
 from safetensors.torch import load_file
 
-from vaebench import locks, specification
+from vaebench import locks, specification, stages, workflow
+from vaebench.errors import UserError
 from vaebench.store import Results
 
 # As sitecustomize: the process dies at a rename, when the file is half written, whole, or renamed.
@@ -231,20 +232,21 @@ def test_tracking_that_is_killed_completes_with_the_same_index(made, tmp_path):
     copy.assert_index_unbroken()
 
 
-@pytest.mark.parametrize(
-    ("number", "exit_code", "how"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
-)
-def test_what_is_told_to_end_does_so_at_once_in_one_line_and_goes_on_at_the_next_call(copy, number, exit_code, how):
+def test_what_is_told_to_end_does_so_at_once_in_one_line_and_goes_on_at_the_next_call(copy):
+    write(copy.folder, defaults=TINY["defaults"] | {"epochs": 100_000})  # it does not end of itself meanwhile
     checkpoint = copy.results / "cohorts" / cohort(copy.folder)[4] / "checkpoint.safetensors"
-    process = copy.start(*cohort(copy.folder))
-    copy.wait_until(process, checkpoint.exists)
-    process.send_signal(number)
-    assert process.wait() == exit_code
-    words = f"vaebench: cohort was {how}; what is finished is kept, and the same call goes on from there"
-    assert copy.said().splitlines()[1:] == [words]
-    assert list(copy.results.rglob(".*")) == []
-    assert list(copy.results.glob("runs/*")) == []
-    assert "goes on after epoch" in copy.finish(*cohort(copy.folder))
+    first = signal.SIGTERM, 143, "terminated", "2 of 2 runs to train"
+    second = signal.SIGINT, 130, "interrupted", "goes on after epoch"
+    for number, exit_code, how, begun in (first, second):
+        process = copy.start(*cohort(copy.folder))
+        copy.wait_until(process, lambda begun=begun: begun in copy.said() and checkpoint.exists())
+        process.send_signal(number)
+        assert process.wait() == exit_code
+        *_, last = copy.said().splitlines()
+        assert last == f"vaebench: cohort was {how}; what is finished is kept, and the same call goes on from there"
+        assert "Traceback" not in copy.said()
+        assert list(copy.results.rglob(".*")) == []
+        assert list(copy.results.glob("runs/*")) == []
 
 
 def test_of_two_equal_jobs_at_once_one_works_and_the_other_finds_all_done(copy):
@@ -263,6 +265,19 @@ def test_a_second_call_for_the_same_results_ends_in_one_line_and_leaves_them_alo
     assert done.stderr.splitlines()[-1] == f"vaebench: results/tiny: {holder} is making it and holds {path}; {remedy}"
     assert "Traceback" not in done.stderr
     assert [path.name for path in copy.results.iterdir()] == ["locks"]
+
+
+def test_python_and_snakemake_are_not_at_the_same_results_at_once(copy):
+    results = Results(copy.folder / "results")
+    report = results.experiment("tiny").report
+    with stages.claimed([report], results), pytest.raises(UserError, match=r"results/tiny: process .* is making it"):
+        workflow.run(copy.folder / "experiments/tiny.yaml", results.root)
+    digits = results.dataset("digits")
+    with stages.claimed([digits], results):
+        with stages.claimed([report, results.dataset("mnist")], results):  # of others, nobody minds
+            pass
+        with pytest.raises(UserError, match=r"digits\.npz: process .* is making it"), stages.claimed([digits], results):
+            pass
 
 
 @pytest.mark.long
@@ -287,7 +302,7 @@ def test_of_two_calls_at_once_for_the_same_results_one_makes_them_and_the_other_
 
 @pytest.mark.long
 def test_fifty_random_kills_lose_nothing(tmp_path):
-    made, kills, begun = make(tmp_path / "made", n_epochs=300), Counter(), time.monotonic()
+    made, kills, begun = make(tmp_path / "made", n_epochs=150), Counter(), time.monotonic()
     for seed in itertools.count():
         copy = Copy(tmp_path / f"{seed}", made, seed)
         for place in PLACES:

@@ -498,7 +498,7 @@ def sweep(folder: Path, stem: str | None = None) -> None:
     """
     name = ".+" if stem is None else re.escape(stem)
     for path in folder.glob(".*"):
-        left = re.fullmatch(rf"\.{name}\.(\d{{1,9}})\.[^.]+", path.name)
+        left = re.fullmatch(rf"\.{name}\.(\d{{1,9}})(\.[^.]+)?", path.name)
         if left and not _lives(int(left[1])):
             path.unlink(missing_ok=True)
 
