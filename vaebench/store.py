@@ -101,12 +101,12 @@ class ExperimentFolder:
 
     def run(self, run_id: str) -> RunFolder:
         """Raises UserError for what is no name: ids are read from tables, which others may have written."""
-        if run_id != Path(run_id).name:
+        if run_id != Path(run_id).name or run_id in ("", ".."):
             raise UserError(f"{self.path}: {run_id!r} is no run's id, but leads elsewhere")
         return RunFolder(self.path / "runs" / run_id)
 
     def published(self, path: Path) -> bytes:
-        """What a file of this folder holds, to be shown to others. Raises UserError for a link that leads out of it, too."""
+        """What a file of this folder holds, to be shown to others. Raises UserError for a link that leads out, too."""
         if not path.resolve().is_relative_to(self.path.resolve()):
             raise UserError(
                 f"{path}: is a link to {path.resolve()}, which is none of the results; put the file itself there"
