@@ -18,7 +18,7 @@ from pathlib import Path
 from vaebench import costs, places, specification
 from vaebench.costs import StageCost
 from vaebench.datasets import DATASETS, Dataset
-from vaebench.errors import UserError
+from vaebench.errors import UserError, without_credentials
 from vaebench.specification import Experiment
 from vaebench.store import RESERVED_NAMES, Results
 from vaebench.timing import peak_megabytes
@@ -109,7 +109,7 @@ def _links(tracked: Path) -> str:
             rows = list(csv.DictReader(file))
     if rows and "mlflow_experiment_id" in rows[0]:  # it is not in files of older versions
         server = os.environ.get("MLFLOW_TRACKING_URI", "")
-        address = re.sub("(?<=://)[^/@]*@", "", server) if server.startswith("http") else MLFLOW_ADDRESS
+        address = without_credentials(server) if server.startswith("http") else MLFLOW_ADDRESS
         links = {
             "experiment": f"{address}/#/experiments/{rows[0]['mlflow_experiment_id']}",
             "runs": {row["run_id"]: row["mlflow_run_id"] for row in rows},
