@@ -58,7 +58,7 @@ def track(experiment: Experiment, results: Results) -> None:
     folder = results.experiment(experiment.name)
     tables = _tables(experiment, folder)
     server = os.environ.get("MLFLOW_TRACKING_URI") or None
-    with _locked(results), _explained(server, results):
+    with _explained(server, results), _locked(results):
         client = _connect(server, results)
         artifacts = None if server else (results.mlflow_artifacts / experiment.name).resolve().as_uri()
         mlflow_id = _mlflow_experiment(client, experiment.name, artifacts)
