@@ -436,6 +436,29 @@ def test_the_workflow_needs_no_network(finished, tmp_path):
     assert (folder / "results/tiny/tracked.csv").exists()
 
 
+def test_runs_are_tracked_while_others_are_trained(copied):
+    for path in (copied / "results").glob("ml*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (copied / "results/tiny/tracked.csv").unlink()
+    write(copied, "long", defaults=TINY["defaults"] | {"epochs": 150}, seeds=1)
+    [cohort] = specification.load(copied / "experiments/long.yaml").cohorts
+    arguments = ["cohort", "experiments/long.yaml", "--cohort", cohort.name, "--checkpoint-seconds", "0"]
+    training = [sys.executable, "-m", "vaebench", *arguments]
+    with subprocess.Popen(training, cwd=copied, stdout=subprocess.DEVNULL) as process:
+        while not (copied / "results/long/cohorts" / cohort.name / "checkpoint.safetensors").exists():
+            assert process.poll() is None
+            time.sleep(0.002)
+        process.send_signal(signal.SIGSTOP)
+        try:
+            call(copied, "vaebench", "track", "experiments/tiny.yaml")
+            assert process.poll() is None
+        finally:
+            process.send_signal(signal.SIGCONT)
+    assert process.returncode == 0
+    assert len(pd.read_csv(copied / "results/tiny/tracked.csv")) == 4
+    assert len(list(copied.glob("results/long/runs/*/evaluation.json"))) == 2
+
+
 @pytest.mark.parametrize("change", [{"title": "Another title"}, pytest.param({"seeds": 3}, marks=pytest.mark.long)])
 def test_a_server_that_is_down_keeps_only_the_index_from_being_made(copied, monkeypatch, change):
     write(copied, **change)
