@@ -13,13 +13,8 @@ from vaebench import keys, stages
 from vaebench.figures import FIGURES
 
 experiment = stages.experiment
-main_experiment = config.get("experiment", "digits")
-lanes = config.get("lanes")
-stages.load_requested(sys.argv, main_experiment, lanes)
-device = config.get("device", "cpu")
+main_experiment, lanes, device, precision, checkpoint_seconds = stages.choices(config, sys.argv)
 lanes_option = f"--lanes {lanes}" if lanes else ""
-precision = config.get("precision", "float32")
-checkpoint_seconds = config.get("checkpoint_seconds", 60)
 
 
 wildcard_constraints:

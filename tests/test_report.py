@@ -471,7 +471,7 @@ def test_environments_are_shown_and_doubts_about_them_said(written):
     _, _, page = written(environments={0: {"torch": "2.15.0"}, 1: {"git commit": "0123-dirty"}, 2: {"git commit": None}})
     assert ["torch", "2.15.0 (1 run), 2.14.1 (3 runs)"] in page.rows["provenance"]
     assert ["python", "3.11"] in page.rows["provenance"]
-    assert "Runs were made with different torch: 2.15.0 (1 run) and 2.14.1 (3 runs)." in page.items["warnings"]
+    assert "Runs were trained with different torch: 2.15.0 (1 of 4 runs), 2.14.1 (3 of 4 runs)." in page.items["warnings"]
     assert any(text.startswith("1 of 4 runs came from a checkout") for text in page.items["warnings"])
 
 

@@ -48,7 +48,7 @@ def test_json_comes_back_and_holds_no_nan(tmp_path):
     assert read_json(path)["value"] == 0.1
 
 
-@pytest.mark.parametrize("content", [None, "", "{", "\xff"])
+@pytest.mark.parametrize("content", [None, "", "{", "[]", "3", "\xff", "[" * 100_000])
 def test_a_missing_or_damaged_record_is_one_clear_error(tmp_path, content):
     path = tmp_path / "runs" / "a-run" / "run.json"
     path.parent.mkdir(parents=True)
@@ -56,8 +56,9 @@ def test_a_missing_or_damaged_record_is_one_clear_error(tmp_path, content):
         path.write_bytes(content.encode("latin-1"))
     with pytest.raises(UserError) as error:
         read_json(path)
-    assert str(error.value).startswith(f"{path}: cannot be read")
-    assert f"delete {path.parent} and {tmp_path / 'cohorts'}" in str(error.value)
+    assert str(error.value).startswith(f"{path}: {'is missing' if content is None else 'cannot be read ('}")
+    assert f"snakemake --cores 1 --forcerun cohort --config experiment={tmp_path.name}" in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_a_file_is_on_disk_before_its_name_and_its_name_before_the_block_ends(tmp_path, monkeypatch):

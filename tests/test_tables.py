@@ -12,7 +12,7 @@ from vaebench.latent_dimensions import COLLAPSE_EPSILON
 from vaebench.linear_optimum import BOUNDARY
 from vaebench.metrics import FAMILIES, METRICS
 from vaebench.presentation import presented
-from vaebench.store import ExperimentFolder, Results, replacing, write_json
+from vaebench.store import ExperimentFolder, Results, replacing, write_csv, write_json
 from vaebench.tables import (
     comparisons_table,
     group_keys,
@@ -236,7 +236,7 @@ def test_a_grid_over_definitions_keeps_its_points_apart(make):
 
 def test_names_that_look_like_something_else_stay_names(make_experiment, tmp_path):
     table = pd.DataFrame({"variant": ["1", "nan", "null"], "elbo": [1.0, float("nan"), 2.0]})
-    tables._save_csv(table, tmp_path / "table.csv")
+    write_csv(tmp_path / "table.csv", table)
     again = tables._read_csv(tmp_path / "table.csv")
     assert again.variant.tolist() == ["1", "nan", "null"]
     assert again.elbo.isna().tolist() == [False, True, False]
@@ -275,7 +275,7 @@ def test_the_verdict_is_that_of_the_collapsed_units(make, monkeypatch):
 
 def test_lists_of_a_single_number_stay_text(tmp_path):
     table = pd.DataFrame({"collapse": ["none", None], "collapsed_dimensions": ["3", None]})
-    tables._save_csv(table, tmp_path / "table.csv")
+    write_csv(tmp_path / "table.csv", table)
     again = tables._read_csv(tmp_path / "table.csv")
     assert again.collapsed_dimensions.tolist()[:1] == ["3"]
     assert again.collapse.tolist()[:1] == ["none"]

@@ -53,7 +53,7 @@ def test_a_job_that_fails_notes_nothing(tmp_path):
     with pytest.raises(ZeroDivisionError):
         timing.run({"training": lambda: None, "evaluation": lambda: 1 / 0}, path)
     assert not path.exists()
-    with pytest.raises(UserError, match=r"job\.json: cannot be read"):
+    with pytest.raises(UserError, match=r"job\.json: is missing"):
         timing.read(path)
 
 

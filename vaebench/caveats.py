@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -85,21 +85,19 @@ def without_interval(summary: pd.DataFrame) -> list[str]:
 
 
 def diverged(runs: pd.DataFrame) -> list[str]:
+    """Runs without scores, when they were lost, and what was not finite of them."""
     lost = runs[runs.status == "diverged"]
-    names = ", ".join(f"{row.run_id} (after {counted(int(row.diverged_epoch), 'epoch')})" for row in lost.itertuples())
+    names = ", ".join(f"{row.run_id} ({_when_and_why(row)})" for row in lost.itertuples())
     return [f"Diverged, without scores: {len(lost)} of {counted(len(runs), 'run')}: {names}."] if names else []
 
 
-def mixed(environments: Sequence[Mapping[str, str | None]]) -> list[str]:
-    """What the runs were made with, where that differs between them. environments: a record for each run."""
-    counts = {key: Counter(environment[key] for environment in environments) for key in environments[0]}
-    met = {
-        key: [f"{value or 'unknown'} ({counted(n, 'run')})" for value, n in each.items()] for key, each in counts.items()
-    }
-    return [f"Runs were made with different {key}: {listed(values)}." for key, values in met.items() if values[1:]]
+def _when_and_why(run: Any) -> str:
+    """ "after 17 epochs; NaN: distortion in training", or "in scoring; infinite: NLL"."""
+    when = "in scoring" if pd.isna(run.diverged_epoch) else f"after {counted(int(run.diverged_epoch), 'epoch')}"
+    return when if pd.isna(run.diverged_because) else f"{when}; {run.diverged_because}"
 
 
 def uncommitted(environments: Sequence[Mapping[str, str | None]]) -> list[str]:
-    n_dirty = sum((environment["git commit"] or "").endswith("-dirty") for environment in environments)
+    n_dirty = sum((environment.get("git commit") or "").endswith("-dirty") for environment in environments)
     why = "a checkout with uncommitted changes, so the commit alone does not make them again"
     return [f"{n_dirty} of {counted(len(environments), 'run')} came from {why}."] if n_dirty else []

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import argparse
 import gc
+import math
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 
-from vaebench import locks, timing
+from vaebench import disk, locks, timing
 from vaebench.datasets import DATASETS
-from vaebench.environment import available_cores, use_one_thread
+from vaebench.environment import PRECISIONS, available_cores, require_device, use_one_thread
 from vaebench.errors import UserError
 from vaebench.specification import load, parse_dataset
 from vaebench.store import Results, sweep
-
-PRECISIONS = ("float32", "tf32")
 
 # What a verb does, with its imports done.
 Work = Callable[[], None]
@@ -45,9 +45,19 @@ def main(arguments: list[str] | None = None) -> int:
         words = f"{options.verb} was {how}; what is finished is kept, and the same call goes on from there"
         return _say(words, exit_code)
     except BrokenPipeError:
-        # Who reads has seen enough, such as `head`. Python would try to flush once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Who reads has seen enough, such as `head`.
+        _close_output()
+    except OSError as error:
+        if error.errno not in disk.STRAY:
+            raise
+        _close_output()
+        return _say(str(disk.told(error, error.filename or "what this step says", "written or read")))
     return 0
+
+
+def _close_output() -> None:
+    """Python would try to flush once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _ready(options: argparse.Namespace) -> Work:
@@ -84,7 +94,9 @@ def _job(stages: Stages, note: Path, lock: Path, what: str, folders: Iterable[Pa
 
 
 def _say(message: str, exit_code: int = 1) -> int:
-    print(f"vaebench: {message}", file=sys.stderr)
+    # The log may lie on the very disk that is full; what started this step then says why it failed.
+    with suppress(OSError):
+        print(f"vaebench: {message}", file=sys.stderr, flush=True)
     return exit_code
 
 
@@ -103,9 +115,10 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(ready=ready)
         return added
 
+    of_datasets = f"as in an experiment file: {', '.join(DATASETS)}, or a mapping with its settings"
     new = verb("new", _new, "write a small experiment file to start from")
     new.add_argument("name", metavar="NAME", help="of the experiment: small letters, digits, '-' and '.'")
-    new.add_argument("--dataset", default="digits", metavar="KIND", help=f"{', '.join(DATASETS)}; default: digits")
+    new.add_argument("--dataset", default="digits", metavar="DATASET", help=f"{of_datasets}; default: digits")
 
     check = verb("check", _check, "name a file's mistakes, or say what it would train")
     _add_experiment(check)
@@ -127,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument(
         "dataset",
         metavar="DATASET",
-        help=f"as in an experiment file: {', '.join(DATASETS)}, or a mapping with its settings",
+        help=of_datasets,
     )
     _add_results(prepare)
 
@@ -141,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
         "--precision", choices=PRECISIONS, default="float32", help="of matrix products on a GPU; default: float32"
     )
     cohort.add_argument(
-        "--checkpoint-seconds", type=float, default=60, metavar="S", help="between checkpoints; default: 60"
+        "--checkpoint-seconds", type=_seconds, default=60, metavar="S", help="between checkpoints; default: 60"
     )
     for name, step, help_text in (
         ("aggregate", _step("tables", "tables", "aggregate"), "write the tables: runs, summary, comparisons"),
@@ -169,15 +182,26 @@ def _add_lanes(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_results(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--results", type=lambda path: Results(Path(path)), default=Results(), metavar="FOLDER", help="default: results"
-    )
+    parser.add_argument("--results", type=_results, default=Results(), metavar="FOLDER", help="default: results")
 
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number above 0, not {text!r}")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    if not 0 <= (seconds := float(text)) < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds, not {text!r}")
+    return seconds
+
+
+def _results(text: str) -> Results:
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"must be a folder, not a file such as {text!r}")
+    return Results(path)
 
 
 def _new(options: argparse.Namespace) -> Work:
@@ -234,6 +258,7 @@ def _prepare(options: argparse.Namespace) -> Work:
 
 
 def _cohort(options: argparse.Namespace) -> Work:
+    require_device(options.device)
     experiment = load(options.experiment, options.lanes)
     cohort = experiment.cohort(options.cohort)
     use_one_thread()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import io
+import sys
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
 from vaebench import places
-from vaebench.store import ExperimentFolder, replacing
+from vaebench.errors import DamagedFileError
+from vaebench.store import ExperimentFolder, write_text
 from vaebench.timing import Cost, read
 
 # The stages that the others are overhead of.
@@ -34,10 +37,19 @@ def stage_costs(notes: Iterable[Path], planning: StageCost) -> list[StageCost]:
     """
     stages: dict[str, list[Cost]] = {}
     for path in notes:
-        for stage, cost in (read(path) if path.exists() else {}).items():
+        for stage, cost in _noted(path).items():
             stages.setdefault(stage, []).append(cost)
     rows = [_stage(stage, costs) for stage, costs in stages.items()]
     return [*rows[:1], planning, *rows[1:]] if rows else []
+
+
+def _noted(path: Path) -> dict[str, Cost]:
+    """No result depends on it: a damaged note is left out too, saying so."""
+    try:
+        return read(path) if path.exists() else {}
+    except DamagedFileError as error:
+        print(f"{path}: {error.fault}, so the table of costs leaves it out", file=sys.stderr)
+        return {}
 
 
 def _stage(stage: str, jobs: list[Cost]) -> StageCost:
@@ -60,8 +72,9 @@ def lines(costs: list[StageCost]) -> list[str]:
 
 def keep(folder: ExperimentFolder, costs: list[StageCost]) -> None:
     """Write stages.csv, and the table into the report if there is one."""
-    with replacing(folder.stages) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([StageCost._fields, *costs])
+    table = io.StringIO()
+    csv.writer(table).writerows([StageCost._fields, *costs])
+    write_text(folder.stages, table.getvalue())
     places.fill(folder.report, "costs", _html(costs))
 
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import re
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from vaebench.errors import UserError
+
+PRECISIONS = ("float32", "tf32")
 PACKAGES = ("vaebench", "torch", "numpy", "pandas", "scipy", "scikit-learn", "snakemake", "mlflow")
 
 # Of glibc's malloc.h.
@@ -26,6 +32,38 @@ def describe() -> dict[str, str | None]:
         "processor": _processor(),
         "git commit": git_commit(),
     }
+
+
+def mixed(environments: Mapping[str, Sequence[Mapping[str, str | None]]]) -> list[str]:
+    """In sentences, what runs were made with where that differs between them.
+
+    environments: by what was done with the runs, such as "trained", a record for each of them, as `describe` and the job
+    noted it; empty where an older version noted nothing.
+    """
+    return [sentence for done, records in environments.items() for sentence in _differences(records, done)]
+
+
+def _differences(records: Sequence[Mapping[str, str | None]], done: str) -> Iterator[str]:
+    noted = [record for record in records if record]
+    n_unknown = len(records) - len(noted)
+    if noted and n_unknown:
+        yield f"An older version did not record what {n_unknown} of {len(records)} runs were {done} with."
+    for key, counts in entries(noted).items():
+        if len(counts) > 1:
+            values = ", ".join(f"{value} ({n} of {len(records)} runs)" for value, n in counts.items())
+            yield f"Runs were {done} with different {key}: {values}."
+
+
+def entries(environments: Sequence[Mapping[str, str | None]]) -> dict[str, Counter[str]]:
+    """Of each entry its values, and in how many of these records they are."""
+    keys = dict.fromkeys(key for environment in environments for key in environment)
+    return {key: Counter(str(environment.get(key) or "unknown") for environment in environments) for key in keys}
+
+
+def require_device(device: str) -> None:
+    """Raises UserError for what torch could not mean a device by; whether there is one, `device.prepare` says."""
+    if not re.fullmatch(r"cpu|cuda(:[0-9]+)?", device):
+        raise UserError(f"device {device!r} is none; allowed: cpu, cuda, cuda:0, cuda:1, …")
 
 
 def use_one_thread() -> None:

@@ -1,5 +1,16 @@
-"""The one exception that means: the user can mend this. The command line prints it as one line, without a traceback."""
+"""What a user can mend. The command line prints these as one line, without a traceback."""
+
+from pathlib import Path
 
 
 class UserError(Exception):
     """What is wrong, where, and what to do, in one line."""
+
+
+class DamagedFileError(UserError):
+    """A file that is missing, torn or altered, and that can be made again. fault: what is wrong with it."""
+
+    def __init__(self, path: Path, fault: str, remedy: str):
+        super().__init__(f"{path}: {fault}; {remedy}")
+        self.path = path
+        self.fault = fault

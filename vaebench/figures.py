@@ -39,7 +39,7 @@ from vaebench.plotting import (
     wrapped,
 )
 from vaebench.specification import Experiment
-from vaebench.store import Results, replacing
+from vaebench.store import Results, write_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("png", "svg", "pdf")
 # Keeps dates out of files: the same tables give the same bytes.
-METADATA = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+METADATA = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 # Of a png, chosen for each: all that the eye tells apart, in a third of the bytes.
 PNG_COLOURS = 256
 
@@ -62,7 +62,7 @@ def draw_all(experiment: Experiment, results: Results) -> None:
     from vaebench import tables
 
     folder = results.experiment(experiment.name)
-    source = Source(experiment, folder, tables.load(folder))
+    source = Source(experiment, folder, tables.load_current(experiment, folder))
     drawn = set()
     with styled():
         for name in FIGURES.applicable(source):
@@ -80,21 +80,23 @@ def _save(drawing: Drawing, paths: list[Path]) -> set[Path]:
     drawing.get_layout_engine().execute(drawing)
     drawing.set_layout_engine(None)
     for path in paths:
-        with replacing(path) as temporary:
-            if path.suffix == ".png":
-                _save_pixels(drawing, temporary)
-            else:
-                drawing.savefig(temporary, metadata=METADATA[path.suffix])
+        write_bytes(path, _pixels(drawing) if path.suffix == ".png" else _rendered(drawing, path.suffix[1:]))
     return set(paths)
 
 
-def _save_pixels(drawing: Drawing, path: Path) -> None:
+def _rendered(drawing: Drawing, suffix: str) -> bytes:
+    content = io.BytesIO()
+    drawing.savefig(content, format=suffix, metadata=METADATA.get(suffix))
+    return content.getvalue()
+
+
+def _pixels(drawing: Drawing) -> bytes:
     from PIL import Image
 
-    pixels = io.BytesIO()
-    drawing.savefig(pixels, format="png")
-    with Image.open(pixels) as image:
-        image.convert("RGB").quantize(PNG_COLOURS).save(path, dpi=image.info["dpi"])
+    content = io.BytesIO()
+    with Image.open(io.BytesIO(_rendered(drawing, "png"))) as image:
+        image.convert("RGB").quantize(PNG_COLOURS).save(content, "PNG", dpi=image.info["dpi"])
+    return content.getvalue()
 
 
 @FIGURES.register(

@@ -212,7 +212,8 @@ def _pictures_by_label(source: Source) -> dict[str, dict[str, np.ndarray]]:
 
 
 def _pictures(source: Source, run_id: str) -> dict[str, np.ndarray]:
-    return read_arrays(source.folder.run(run_id).pictures)
+    run = source.folder.run(run_id)
+    return read_arrays(run.pictures, run.evaluation)
 
 
 def _traversals(pictures: dict[str, np.ndarray]) -> list[tuple[np.ndarray | None, str]]:

@@ -49,10 +49,7 @@ class LoadedExperiment:
 
     @cached_property
     def _tables(self) -> Tables:
-        try:
-            return tables.load(self._files)
-        except (OSError, ValueError) as error:
-            raise UserError(f"{self.folder}: its tables cannot be read ({error}); run the experiment again") from error
+        return tables.load(self._files)
 
     @property
     def runs(self) -> pd.DataFrame:

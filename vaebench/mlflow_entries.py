@@ -24,7 +24,7 @@ from vaebench.keys import dataset_key
 from vaebench.metrics import METRICS
 from vaebench.mlflow_pages import NOTE, Pages
 from vaebench.specification import Run
-from vaebench.store import Results, read_arrays, read_json
+from vaebench.store import Results, read_arrays, read_bytes, read_record
 from vaebench.tables import Tables
 
 MAX_POINTS = 25  # a curve: a point takes 0.15 ms to log and 230 bytes to keep, and history.parquet has every epoch
@@ -96,13 +96,13 @@ def _run_entry(pages: Pages, run: Run, row: pd.Series, history: pd.DataFrame) ->
     return Entry(
         key=run.run_id,
         name=f"{pages.group(run)}-s{run.seed}",
-        tags=_tags(run, row, read_json(files.record)["environment"]) | {NOTE: pages.run_note(run, trained)},
+        tags=_tags(run, row, read_record(files.record)["environment"]) | {NOTE: pages.run_note(run, trained)},
         modified=files.record.stat().st_mtime,
         seconds=float(history.seconds.sum()),
         params=_texts(pages.parameters(run)),
         source=_source(run.dataset, pages.results),
         points=(*_scores(pages, row), *_curves(history)),
-        files={PICTURE: draw_pictures(files.pictures, run.dataset.image_shape)} if trained else {},
+        files={PICTURE: draw_pictures(files.pictures, run.dataset.image_shape, files.evaluation)} if trained else {},
         status="FINISHED" if trained else "FAILED",
     )
 
@@ -121,7 +121,7 @@ def _summary_entry(pages: Pages) -> Entry:
         tags={"kind": SUMMARY, NOTE: pages.summary_note()},
         modified=folder.runs.stat().st_mtime,
         params=_texts(pages.shared_settings | evaluation),
-        files={name: path.read_bytes() for name, path in files.items() if path.exists()},
+        files={name: read_bytes(path) for name, path in files.items() if path.exists()},
     )
 
 
@@ -136,6 +136,7 @@ def _tags(run: Run, row: pd.Series, made_with: dict[str, str | None]) -> dict[st
         "run_id": run.run_id,
         "measure": row.measure,
         "status": row.status,
+        "diverged_because": row.diverged_because,
         "collapse": row.collapse,
         "vaebench": made_with["vaebench"],
         "git_commit": made_with["git commit"],
@@ -164,12 +165,12 @@ def _curves(history: pd.DataFrame) -> Iterator[Point]:
         yield from (Point(name, value, epoch) for value, epoch in zip(values.tolist(), chosen.epoch.tolist(), strict=True))
 
 
-def draw_pictures(path: Path, image_shape: tuple[int, int]) -> bytes:
-    """PNG of a run's pictures: a row of originals, one of their reconstructions, one of samples."""
+def draw_pictures(path: Path, image_shape: tuple[int, int], record: Path | None = None) -> bytes:
+    """PNG of a run's pictures: rows of originals, reconstructions, samples. record: what vouches for them."""
     from PIL import Image
 
     height, width = image_shape
-    arrays = read_arrays(path)
+    arrays = read_arrays(path, record)
     levels = np.stack([arrays[name] for name in ("originals", "reconstructions", "samples")]).reshape(3, -1, height, width)
     scale = max(1, round(PICTURE_HEIGHT / height))
     framed = np.pad(levels.repeat(scale, 2).repeat(scale, 3), ((0, 0), (0, 0), (2, 2), (2, 2)), constant_values=128)

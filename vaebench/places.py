@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from vaebench.store import write_text
+from vaebench.store import read_text, write_text
 
 
 def fill(page: Path, name: str, content: str) -> None:
@@ -16,5 +16,5 @@ def fill(page: Path, name: str, content: str) -> None:
         return
     made = page.stat()
     place = re.compile(f"(?<=<!-- {name} -->).*(?=<!-- end of {name} -->)", re.DOTALL)
-    write_text(page, place.sub(lambda _: content, page.read_text(encoding="utf-8")))
+    write_text(page, place.sub(lambda _: content, read_text(page)))
     os.utime(page, ns=(made.st_atime_ns, made.st_mtime_ns))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ MEANING = (
     f"Mean over seeds and its {100 * CONFIDENCE:g} % interval; bold is what is better than all that it can be compared "
     "with, its interval apart from theirs; ↑ higher is better, ↓ lower is better."
 )
+GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "λ": "lambda", "μ": "mu", "σ": "sigma"}
 LATEX_TABLE = r"""\begin{{table}}[tbp]
 \centering\small\setlength{{\tabcolsep}}{{4pt}}
 \caption{{{caption}}}
@@ -28,16 +30,33 @@ LATEX_TABLE = r"""\begin{{table}}[tbp]
 {tabular}}}
 \end{{table}}
 """
-# Signs that stand in tables and that pdflatex does not know.
-LATEX = {
-    "−": "$-$",
-    "–": "--",
-    "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$",
-    "σ": r"$\sigma$",
-    "β": r"$\beta$",
-    "²": "$^2$",
-}
+# What LaTeX takes for a command, and signs that pdflatex does not know; letters with accents it does know.
+LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        '"': "''",
+        **{sign: rf"\{sign}" for sign in "&%$#_{}"},
+        "−": "$-$",
+        "–": "--",
+        "±": r"$\pm$",
+        "×": r"$\times$",
+        "≤": r"$\leq$",
+        "≥": r"$\geq$",
+        "↑": r"$\uparrow$",
+        "↓": r"$\downarrow$",
+        "²": "$^2$",
+        **{letter: rf"$\{name}$" for letter, name in GREEK.items()},
+        # A line of its own would end the caption.
+        "\n": " ",
+    }
+)
+# What may be a sign of Markdown or of HTML in it; a lone "&" is none.
+MARKDOWN = re.compile(r"[\\`*<>\[\]|~\n]|\b_|_\b|&(?=#?\w+;)")
 
 
 def metrics_by_family(table: pd.DataFrame) -> dict[str, list[Metric]]:
@@ -142,11 +161,25 @@ def format_counts(low: float, high: float) -> str:
     return f"{low:.0f}" if low == high else f"{low:.0f} to {high:.0f}"
 
 
-def markdown(tables: dict[str, pd.DataFrame]) -> str:
-    """A table under a heading for each family."""
-    return f"{MEANING}\n" + "".join(
+def in_markdown(text: str) -> str:
+    """What a Markdown page shows as this text, on one line: neither Markdown nor HTML in it means anything."""
+    return MARKDOWN.sub(lambda sign: f"&#{ord(sign[0])};" if sign[0] != "\n" else " ", text)
+
+
+def in_latex(text: str) -> str:
+    """What LaTeX prints as this text."""
+    return text.translate(LATEX)
+
+
+def markdown(tables: dict[str, pd.DataFrame], notes: Sequence[str] = ()) -> str:
+    """A table under a heading for each family. notes: what has to be known of all of them, in sentences."""
+    return f"{_joined(MEANING, *map(in_markdown, notes))}\n" + "".join(
         f"\n## {FAMILIES[family]}\n\n{_markdown_table(shown)}" for family, shown in tables.items()
     )
+
+
+def _joined(*sentences: str) -> str:
+    return " ".join(sentences)
 
 
 def _markdown_table(shown: pd.DataFrame) -> str:
@@ -155,29 +188,32 @@ def _markdown_table(shown: pd.DataFrame) -> str:
 
 
 def _markdown_cell(cell: str | Number) -> str:
-    return f"**{cell}**" if isinstance(cell, Number) and cell.bold else str(cell)
+    if not isinstance(cell, Number):
+        return in_markdown(cell)
+    return f"**{cell}**" if cell.bold else str(cell)
 
 
-def latex(experiment: Experiment, tables: dict[str, pd.DataFrame]) -> str:
+def latex(experiment: Experiment, tables: dict[str, pd.DataFrame], notes: Sequence[str] = ()) -> str:
     """A booktabs table for each family, "mean ± half of the interval"; below each heading its unit and direction.
 
-    Settings that are the same in all rows stand in the caption; a table that is wider than a line is made smaller.
+    Settings that are the same in all rows stand in the caption, and so do notes, sentences on all tables; a table that is
+    wider than a line is made smaller.
     """
     note = f"% {experiment.name}. Needs the packages booktabs and graphicx.\n"
-    return note + "".join(f"\n{_latex_table(experiment, family, shown)}" for family, shown in tables.items())
+    return note + "".join(f"\n{_latex_table(experiment, family, shown, notes)}" for family, shown in tables.items())
 
 
-def _latex_table(experiment: Experiment, family: str, shown: pd.DataFrame) -> str:
+def _latex_table(experiment: Experiment, family: str, shown: pd.DataFrame, notes: Sequence[str]) -> str:
     parts = {heading(metric, experiment): heading_parts(metric, experiment) for metric in METRICS.values()}
     shown, words = _said_once(shown)
     columns = pd.MultiIndex.from_tuples(parts.get(title, (title, "")) for title in shown.columns)
     is_metric = shown.columns.isin(list(parts))
-    styler = shown.set_axis(columns, axis=1).style.hide(axis="index").format_index(escape="latex", axis=1)
-    styler = styler.format(_latex_number, subset=columns[is_metric]).format(escape="latex", subset=columns[~is_metric])
+    styler = shown.set_axis(columns, axis=1).style.hide(axis="index").format_index(in_latex, axis=1)
+    styler = styler.format(_latex_number, subset=columns[is_metric]).format(in_latex, subset=columns[~is_metric])
     column_format = "".join("r" if numeric else "l" for numeric in is_metric)
     tabular = styler.to_latex(column_format=column_format, hrules=True, sparse_columns=False)
-    caption = f"{FAMILIES[family]} on {experiment.dataset.kind}{words}. {MEANING}".replace("%", r"\%")
-    return _in_latex_signs(LATEX_TABLE.format(caption=caption, label=f"{experiment.name}-{family}", tabular=tabular))
+    caption = in_latex(_joined(f"{FAMILIES[family]} on {experiment.dataset.kind}{words}.", MEANING, *notes))
+    return LATEX_TABLE.format(caption=caption, label=f"{experiment.name}-{family}", tabular=tabular)
 
 
 def _said_once(shown: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -188,13 +224,7 @@ def _said_once(shown: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 def _latex_number(number: Number) -> str:
     if math.isnan(number.value):
-        return number.text
+        return in_latex(number.text)
     amount = f"{number.text} \\pm {number.half_width}" if number.half_width else number.text
     amount = amount.replace("−", "-")
     return rf"$\mathbf{{{amount}}}$" if number.bold else f"${amount}$"
-
-
-def _in_latex_signs(text: str) -> str:
-    for sign, command in LATEX.items():
-        text = text.replace(sign, command)
-    return text

@@ -38,7 +38,8 @@ class Projections(dict[str, Projection]):
         self._folder = folder
 
     def __missing__(self, run_id: str) -> Projection:
-        latent = read_arrays(self._folder.run(run_id).latent)
+        run = self._folder.run(run_id)
+        latent = read_arrays(run.latent, run.evaluation)
         self[run_id] = project(latent["mean"], latent.get("labels"))
         return self[run_id]
 

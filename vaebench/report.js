@@ -12,12 +12,18 @@ const number = (text) => {
   const value = parseFloat(text.replace("−", "-"))
   return Number.isNaN(value) ? Infinity : value
 }
+// What the table shows is read as HTML, so that text has to be made into it.
+const shown = (text) => Object.assign(document.createElement("span"), { textContent: text }).innerHTML
 const mlflow = data("mlflow")
-const linked = (run) => (mlflow.runs?.[run] ? `<a href="${mlflow.experiment}/runs/${mlflow.runs[run]}">${run}</a>` : run)
+const linked = (run) => {
+  if (!Object.hasOwn(mlflow.runs ?? {}, run)) return shown(run)
+  const href = `${mlflow.experiment}/runs/${encodeURIComponent(mlflow.runs[run])}`
+  return Object.assign(document.createElement("a"), { href, textContent: run }).outerHTML
+}
 const column = (heading, index) => {
   if (index === 0) return { className: "first", render: { _: (run) => run, display: linked } }
-  if (heading.className !== "number") return {}
-  return { className: "number", type: "num", render: { _: (text) => text, sort: number } }
+  if (heading.className !== "number") return { render: { _: (text) => text, display: shown } }
+  return { className: "number", type: "num", render: { _: (text) => text, display: shown, sort: number } }
 }
 
 // Columns of one family at a time, those of none always.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-from collections import Counter
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,15 +18,16 @@ import pandas as pd
 import yaml
 
 from vaebench import bibliography, caveats, findings, methods, page_tables
-from vaebench.errors import UserError
+from vaebench.environment import entries, mixed
+from vaebench.errors import DamagedFileError, UserError
 from vaebench.figures import FIGURES
 from vaebench.metrics import FAMILIES, METRICS
 from vaebench.plotting import Figure, Source
 from vaebench.presentation import metrics_by_family
 from vaebench.specification import Experiment
 from vaebench.statistics import CONFIDENCE, FEWEST_SEEDS, SIGNIFICANCE
-from vaebench.store import ExperimentFolder, Results, read_json, write_text
-from vaebench.tables import Tables, group_keys, linear_table, load
+from vaebench.store import ExperimentFolder, Results, read_bytes, write_text
+from vaebench.tables import Tables, environments, group_keys, linear_table, load_current
 from vaebench.wording import counted, listed
 
 MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
@@ -40,7 +40,7 @@ MOST_ANSWERS = 2
 def write(experiment: Experiment, results: Results) -> None:
     """Write report.html from the tables, the figures and the runs' records. Raises UserError where a figure is missing."""
     folder = results.experiment(experiment.name)
-    write_text(folder.report, _render(experiment, folder, load(folder)))
+    write_text(folder.report, _render(experiment, folder, load_current(experiment, folder)))
 
 
 def _render(experiment: Experiment, folder: ExperimentFolder, tables: Tables) -> str:
@@ -57,14 +57,15 @@ def _render(experiment: Experiment, folder: ExperimentFolder, tables: Tables) ->
 
 def _content(experiment: Experiment, folder: ExperimentFolder, tables: Tables) -> dict[str, Any]:
     """What the template shows, by name."""
-    environments = [read_json(folder.run(run.run_id).record)["environment"] for run in experiment.runs]
+    made_with = environments(experiment, folder)
+    training, scoring = entries(made_with["trained"]), entries(made_with["scored"])
     linear = linear_table(experiment, tables.runs, tables.spectrum)
     source = Source(experiment, folder, tables)
     picture = FIGURES.answering(source)
     runs = page_tables.runs(experiment, tables.runs)
     return {
         "experiment": experiment,
-        **_sentences(experiment, tables, linear, environments),
+        **_sentences(experiment, tables, linear, made_with),
         "picture": _figure(folder, FIGURES[picture]),
         "ranking": page_tables.ranking(experiment, tables),
         "comparisons": page_tables.comparisons(experiment, tables),
@@ -80,7 +81,7 @@ def _content(experiment: Experiment, folder: ExperimentFolder, tables: Tables) -
         "runs": runs,
         # As text: thousands of rows are drawn by the page as they are looked at.
         "run_rows": [[str(cell) for cell in row] for row in runs.rows],
-        "environments": {key: Counter(each[key] or "unknown" for each in environments) for key in environments[0]},
+        "environments": training | {f"{key}, scoring": n for key, n in scoring.items() if n != training.get(key)},
         "training_seconds": float(tables.history.seconds.sum()),
         "confidence": f"{100 * CONFIDENCE:g} %",
         "fewest_seeds": FEWEST_SEEDS,
@@ -97,7 +98,7 @@ def _table_library() -> dict[str, str]:
 
 
 def _sentences(
-    experiment: Experiment, tables: Tables, linear: pd.DataFrame, environments: list[dict[str, str | None]]
+    experiment: Experiment, tables: Tables, linear: pd.DataFrame, made_with: dict[str, list[dict[str, str | None]]]
 ) -> dict[str, list[str]]:
     """The answer to the title's question, what else is found, and what to know before trusting either."""
     keys = group_keys(experiment)
@@ -121,8 +122,8 @@ def _sentences(
             *caveats.few_samples(tables.runs, experiment.evaluation.n_samples),
             *caveats.at_ceiling(tables.runs, experiment.dataset.sizes[split]),
             *caveats.at_bound(tables.runs),
-            *caveats.mixed(environments),
-            *caveats.uncommitted(environments),
+            *mixed(made_with),
+            *caveats.uncommitted(made_with["trained"]),
         ],
     }
 
@@ -145,9 +146,16 @@ def _figure(folder: ExperimentFolder, figure: Figure, variant: str | None = None
     path = folder.figure(figure.name, figure.suffix)
     if variant is not None:
         path = folder.variant_figure(variant, figure.name, figure.suffix)
-    if not path.exists():
-        raise UserError(f"{path}: is missing; draw the figures first (vaebench draw)")
-    if path.suffix == ".svg" and path.stat().st_size > MOST_SVG_BYTES:
+    drawn = _drawn(path)
+    if path.suffix == ".svg" and len(drawn) > MOST_SVG_BYTES:
         path = path.with_suffix(".png")
-    content = base64.b64encode(path.read_bytes()).decode("ascii")
+        drawn = _drawn(path)
+    content = base64.b64encode(drawn).decode("ascii")
     return {"title": figure.title, "caption": figure.caption, "uri": f"data:{MEDIA_TYPES[path.suffix]};base64,{content}"}
+
+
+def _drawn(path: Path) -> bytes:
+    try:
+        return read_bytes(path)
+    except DamagedFileError as error:
+        raise UserError(f"{path}: {error.fault}; draw the figures first (vaebench draw)") from error

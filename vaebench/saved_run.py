@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vaebench.errors import UserError
 from vaebench.latent_dimensions import collapse_verdict
 from vaebench.specification import Run, parse_run
-from vaebench.store import RunFolder, read_arrays, read_json
+from vaebench.store import Contents, RunFolder, read_arrays, read_record
 
 if TYPE_CHECKING:
     from vaebench.model import VAE
@@ -26,25 +26,30 @@ class SavedRun:
     folder: RunFolder
 
     @cached_property
-    def record(self) -> dict[str, Any]:
-        """What training left: `run_id`, `specification`, `diverged_epoch` (None where it did not), `environment`."""
-        return read_json(self.folder.record)
+    def record(self) -> Contents:
+        """What training left: `run_id`, `specification`, `diverged_epoch` (None where it did not), `diverged_because`,
+        which older runs lack, `environment`."""
+        return read_record(self.folder.record)
 
     @cached_property
     def specification(self) -> Run:
         return parse_run(self.record["specification"], self.folder.record)
 
     @cached_property
-    def evaluation(self) -> dict[str, Any] | None:
-        """What scoring left: `n_samples`, `metrics`, `spectrum`; None before."""
-        return read_json(self.folder.evaluation) if self.folder.evaluation.exists() else None
+    def evaluation(self) -> Contents | None:
+        """What scoring left: `n_samples`, `metrics`, `spectrum`, `environment` (from format 2 on), `diverged_because` where
+        there are no scores; None before."""
+        return read_record(self.folder.evaluation) if self.folder.evaluation.exists() else None
 
     @property
     def state(self) -> str:
-        """ "trained and scored", "trained, not scored", or in which epoch it diverged."""
+        """ "trained and scored", "trained, not scored", or when it diverged and what was not finite."""
         if self.record["diverged_epoch"] is not None:
-            return f"diverged in epoch {self.record['diverged_epoch'] + 1} of {self.specification.epochs}"
-        return "trained, not scored" if self.evaluation is None else "trained and scored"
+            when = f"epoch {self.record['diverged_epoch'] + 1} of {self.specification.epochs}"
+            return _diverged(when, self.record.get("diverged_because"))
+        if self.evaluation is None:
+            return "trained, not scored"
+        return "trained and scored" if self.metrics else _diverged("scoring", self.evaluation.get("diverged_because"))
 
     @property
     def metrics(self) -> dict[str, dict[str, float | None]]:
@@ -53,10 +58,9 @@ class SavedRun:
 
     @property
     def collapse(self) -> str | None:
-        """The verdict, as `latent_dimensions.collapse_verdict` gives it; None where the run has no scores."""
-        if not self.metrics:
-            return None
-        return collapse_verdict(self.metrics["collapsed_units"]["value"], self.specification.latent_size)
+        """The verdict, as `latent_dimensions.collapse_verdict` gives it; None where the run has no such score."""
+        collapsed = self.metrics.get("collapsed_units")
+        return collapsed and collapse_verdict(collapsed["value"], self.specification.latent_size)
 
     def model(self) -> VAE:
         """The trained model, in evaluation mode."""
@@ -64,13 +68,17 @@ class SavedRun:
             raise UserError(f"{self.folder.run_id} has no weights: it {self.state}")
         from vaebench.weights import trained_model
 
-        return trained_model(self.specification, self.folder.weights)
+        return trained_model(self.specification, self.folder)
 
-    def pictures(self) -> dict[str, np.ndarray]:
+    def pictures(self) -> Mapping[str, np.ndarray]:
         """Images [n, D] by name: `originals`, `reconstructions`, `samples` and whatever else scoring has drawn."""
         if not self.metrics:
             raise UserError(f"{self.folder.run_id} has no pictures: it is {self.state}")
-        return read_arrays(self.folder.pictures)
+        return read_arrays(self.folder.pictures, self.folder.evaluation)
+
+
+def _diverged(when: str, because: str | None) -> str:
+    return f"diverged in {when}" + (f" ({because})" if because else "")
 
 
 def match(wanted: str, runs: Iterable[str], place: str) -> str:

@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from vaebench import costs, locks, places, specification
 from vaebench.costs import StageCost
 from vaebench.datasets import DATASETS, Dataset
+from vaebench.environment import PRECISIONS, require_device
 from vaebench.errors import UserError
+from vaebench.experiment_file import nearest
 from vaebench.specification import Experiment
 from vaebench.store import RESERVED_NAMES, Results
 from vaebench.timing import peak_megabytes
@@ -32,25 +36,51 @@ _settings: dict[str, int] = {}
 _claims = ExitStack()
 
 
-def load_requested(arguments: Iterable[str], main_experiment: str, lanes: int | None = None) -> None:
-    """Read the experiments that a call asks for at once, so that a mistake ends it in one line, with nothing planned.
+class Choices(NamedTuple):
+    """What `--config` may set for a call."""
 
-    lanes: of a cohort, in place of what the files say.
+    experiment: str = "digits"  # whose report and tracked runs are made where no target is named
+    lanes: int | None = None  # of a cohort, in place of what the files say
+    device: str = "cpu"
+    precision: str = "float32"  # of matrix products on a GPU
+    checkpoint_seconds: float = 60  # between checkpoints, at least
+
+
+def choices(config: Mapping[str, Any], arguments: Iterable[str]) -> Choices:
+    """What a call's configuration says. The experiments that its arguments ask for are read at once.
+
+    So a mistake ends it in one line, with nothing planned.
     """
-    if lanes is not None:
-        _settings["lanes"] = lanes
-    requested = {Path(target).parts[1] for target in arguments if re.match(r"results/.", target)}
-    for name in sorted(requested - set(RESERVED_NAMES)) or [main_experiment]:
-        try:
+    try:
+        chosen = _checked(config)
+        if chosen.lanes is not None:
+            _settings["lanes"] = chosen.lanes
+        requested = {Path(target).parts[1] for target in arguments if re.match(r"results/.", target)}
+        for name in sorted(requested - set(RESERVED_NAMES)) or [chosen.experiment]:
             experiment(name)
-        except UserError as error:
-            sys.exit(f"vaebench: {error}")
+    except UserError as error:
+        sys.exit(f"vaebench: {error}")
+    return chosen
+
+
+def _checked(config: Mapping[str, Any]) -> Choices:
+    if unknown := [key for key in config if key not in Choices._fields]:
+        raise UserError(f"--config {unknown[0]}: no such setting{nearest(unknown[0], Choices._fields)}")
+    chosen = Choices(**config)
+    require_device(str(chosen.device))
+    if chosen.precision not in PRECISIONS:
+        raise UserError(f"--config precision={chosen.precision}: is not known{nearest(str(chosen.precision), PRECISIONS)}")
+    if not (isinstance(chosen.checkpoint_seconds, int | float) and 0 <= chosen.checkpoint_seconds < math.inf):
+        raise UserError(f"--config checkpoint_seconds={chosen.checkpoint_seconds}: must be a number, 0 or more")
+    return chosen
 
 
 def experiment(name: str) -> Experiment:
     """experiments/NAME.yaml, read once."""
     if name not in _experiments:
-        _experiments[name] = specification.load(Path("experiments") / f"{name}.yaml", **_settings)
+        path = Path("experiments") / f"{name}.yaml"
+        specification.require_name(name, path)  # it may lead out of that folder
+        _experiments[name] = specification.load(path, **_settings)
     return _experiments[name]
 
 
@@ -70,7 +100,7 @@ def dataset(name: str) -> Dataset:
 
 
 def _datasets() -> Iterator[Dataset]:
-    yield from (definition() for definition in DATASETS.values())
+    yield from DATASETS.with_defaults()
     yield from (loaded.dataset for loaded in _experiments.values())
     # A job on another machine is told the file's name only, not the experiment that asks for it.
     for path in sorted(Path("experiments").glob("[!.]*.yaml")):
@@ -141,7 +171,7 @@ def _links(tracked: Path) -> str:
             rows = list(csv.DictReader(file))
     if rows and "mlflow_experiment_id" in rows[0]:  # it is not in files of older versions
         server = os.environ.get("MLFLOW_TRACKING_URI", "")
-        address = re.sub("(?<=://)[^/@]*@", "", server) if server.startswith("http") else MLFLOW_ADDRESS
+        address = re.sub("(?<=://)[^/@]*@", "", server) if re.match("https?://", server) else MLFLOW_ADDRESS
         links = {
             "experiment": f"{address}/#/experiments/{rows[0]['mlflow_experiment_id']}",
             "runs": {row["run_id"]: row["mlflow_run_id"] for row in rows},

@@ -8,14 +8,17 @@ likelihood are compared only between runs with the same measure on the same data
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
+from vaebench.environment import mixed
+from vaebench.errors import UserError
 from vaebench.latent_dimensions import COLLAPSE_EPSILON, collapse_verdict
 from vaebench.linear_optimum import BOUNDARY
 from vaebench.metrics import METRICS
@@ -23,9 +26,25 @@ from vaebench.presentation import latex, markdown, presented
 from vaebench.ranking import SAME_MEASURE
 from vaebench.specification import REGISTRIES, Experiment, Run
 from vaebench.statistics import SIGNIFICANCE, Comparison, holm, interquartile_mean, mean_interval, paired_comparison
-from vaebench.store import ExperimentFolder, Results, read_json, replacing, write_text
+from vaebench.store import (
+    ExperimentFolder,
+    Results,
+    checksums,
+    damaged,
+    read_csv,
+    read_record,
+    read_table,
+    write_csv,
+    write_json,
+    write_table,
+    write_text,
+)
 
 Row = Mapping[Hashable, Any]
+
+# Columns without which tables cannot be read.
+HISTORY_NEEDED = ["run_id", *(f"{split}_{term}" for split in ("train", "validation") for term in ("rate", "distortion"))]
+SPECTRUM_NEEDED = ["run_id", "dimension", "kl", "collapse_epsilon"]
 
 # How near to its closed-form optimum a run has to come to have reached it: each dimension's KL within a share of the
 # optimal one or, where that is more, within these nats; the ELBO within these nats and twice its Monte-Carlo error.
@@ -38,9 +57,10 @@ GAP_TOLERANCE = 0.1
 class Tables:
     """All tables of one experiment.
 
-    runs: a row a run; a column per setting, `measure`, `status` ("trained" or "diverged"), `diverged_epoch`, for each
-        metric its value and `<metric>_standard_error` over images, `collapse` as `latent_dimensions.collapse_verdict` gives
-        it, and `collapsed_dimensions`, the indices of those, such as "3 7 12".
+    runs: a row a run; a column per setting, `measure`, `status` ("trained" or "diverged"), `diverged_epoch`, which a run
+        that diverged in scoring has not, `diverged_because`, for each metric its value and `<metric>_standard_error` over
+        images, `collapse` as `latent_dimensions.collapse_verdict` gives it, and `collapsed_dimensions`, the indices of
+        those, such as "3 7 12".
     summary: a row per variant and grid point; `likelihood` in words, `measure`, `binarisation`, `n` seeds trained,
         `n_diverged`, `collapse` in words such as "none 2, partial 3", and for each metric its mean over them `<metric>`,
         the mean's interval `<metric>_low` to `<metric>_high`, and the interquartile mean `<metric>_iqm`.
@@ -60,39 +80,67 @@ class Tables:
 
 
 def aggregate(experiment: Experiment, results: Results) -> None:
-    """Gather the cohorts' files into the experiment's tables and write them."""
+    """Gather the cohorts' files into the experiment's tables and write them; say what runs were made with if it differs."""
     folder = results.experiment(experiment.name)
-    files = [folder.cohort(cohort.name) for cohort in experiment.cohorts]
-    history, metrics, spectrum = (
-        pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
-        for paths in zip(*((file.history, file.metrics, file.spectrum) for file in files), strict=True)
-    )
+    cohorts = [folder.cohort(cohort.name) for cohort in experiment.cohorts]
+
+    def gathered(table: str, columns: Iterable[str]) -> pd.DataFrame:
+        parts = [read_table(getattr(cohort, table), columns, cohort.checksums) for cohort in cohorts]
+        return pd.concat(parts, ignore_index=True)
+
+    history, spectrum = gathered("history", ["run_id"]), gathered("spectrum", SPECTRUM_NEEDED)
+    metrics = gathered("metrics", ["run_id", "metric", "value", "standard_error"])
     runs = runs_table(experiment, folder, metrics, spectrum)
     summary = summary_table(experiment, runs)
     linear = linear_table(experiment, runs, spectrum)
-    _save_csv(runs, folder.runs)
-    _save_csv(summary, folder.summary("csv"))
-    _save_csv(comparisons_table(experiment, runs), folder.comparisons)
+    comparisons = comparisons_table(experiment, runs)
+    write_csv(folder.runs, runs)
+    write_csv(folder.summary("csv"), summary)
+    write_csv(folder.comparisons, comparisons)
+    write_table(folder.history, history)
+    write_table(folder.spectrum, spectrum)
+    read_again = (folder.runs, folder.summary("csv"), folder.comparisons, folder.history, folder.spectrum)
+    write_json(folder.checksums, {"files": checksums(*read_again)})
     folder.linear.unlink(missing_ok=True)
     if len(linear):
-        _save_csv(linear, folder.linear)
+        write_csv(folder.linear, linear)
     shown = presented(experiment, summary, group_keys(experiment))
-    write_text(folder.summary("md"), markdown(shown))
-    write_text(folder.summary("tex"), latex(experiment, shown))
-    for table, path in ((history, folder.history), (spectrum, folder.spectrum)):
-        with replacing(path) as temporary:
-            table.to_parquet(temporary, index=False)
+    differences = mixed(environments(experiment, folder))
+    print(*differences, sep="\n", end="\n" if differences else "", flush=True)
+    write_text(folder.summary("md"), markdown(shown, differences))
+    write_text(folder.summary("tex"), latex(experiment, shown, differences))
+
+
+def environments(experiment: Experiment, folder: ExperimentFolder) -> dict[str, list[dict[str, str | None]]]:
+    """What the runs were "trained" and "scored" with, a record for each; empty where there is none."""
+    folders = [folder.run(run.run_id) for run in experiment.runs]
+    scored = [read_record(files.evaluation) if files.evaluation.exists() else {} for files in folders]
+    return {
+        "trained": [read_record(files.record).get("environment", {}) for files in folders],
+        "scored": [record.get("environment", {}) for record in scored],
+    }
 
 
 def load(folder: ExperimentFolder) -> Tables:
-    """The tables that `aggregate` wrote."""
+    """The tables that `aggregate` wrote. Raises UserError where one is missing, unreadable, or not as it was written."""
+    record = folder.checksums
+    runs = _read_csv(folder.runs, ["run_id", "variant", "status", *METRICS], record)
     return Tables(
-        runs=_read_csv(folder.runs),
-        summary=_read_csv(folder.summary("csv")),
-        comparisons=_read_csv(folder.comparisons),
-        history=_with_elbo(pd.read_parquet(folder.history)),
-        spectrum=pd.read_parquet(folder.spectrum),
+        # Tables of older versions do not say why a run diverged.
+        runs=runs if "diverged_because" in runs else runs.assign(diverged_because=None),
+        summary=_read_csv(folder.summary("csv"), ["variant", "n", *METRICS], record),
+        comparisons=_read_csv(folder.comparisons, ["variant", "metric", "baseline"], record),
+        history=_with_elbo(read_table(folder.history, HISTORY_NEEDED, record)),
+        spectrum=read_table(folder.spectrum, SPECTRUM_NEEDED, record),
     )
+
+
+def load_current(experiment: Experiment, folder: ExperimentFolder) -> Tables:
+    """The same, of all runs that the experiment has now. Raises UserError where some are not in them."""
+    tables = load(folder)
+    if missing := {run.run_id for run in experiment.runs} - set(tables.runs.run_id):
+        raise UserError(f"{folder.runs}: has no run {min(missing)}; run `vaebench aggregate` again")
+    return tables
 
 
 def _with_elbo(history: pd.DataFrame) -> pd.DataFrame:
@@ -113,8 +161,13 @@ def runs_table(
     experiment: Experiment, folder: ExperimentFolder, metrics: pd.DataFrame, spectrum: pd.DataFrame
 ) -> pd.DataFrame:
     rows = []
+    scored = set(metrics.run_id)
     for run in experiment.runs:
-        diverged_epoch = read_json(folder.run(run.run_id).record)["diverged_epoch"]
+        files = folder.run(run.run_id)
+        record = read_record(files.record)
+        # Without scores, but trained to the end: the scores were not finite.
+        diverged_in_scoring = record["diverged_epoch"] is None and run.run_id not in scored
+        because = (read_record(files.evaluation) if diverged_in_scoring else record).get("diverged_because")
         rows.append(
             {
                 "run_id": run.run_id,
@@ -122,8 +175,9 @@ def runs_table(
                 **flat_settings(run),
                 "measure": measure(run),
                 "n_samples": experiment.evaluation.n_samples,
-                "status": "trained" if diverged_epoch is None else "diverged",
-                "diverged_epoch": diverged_epoch,
+                "status": "trained" if record["diverged_epoch"] is None and not diverged_in_scoring else "diverged",
+                "diverged_epoch": record["diverged_epoch"],
+                "diverged_because": because,
             }
         )
     runs = pd.DataFrame(rows).astype({"diverged_epoch": "Int64"})
@@ -305,15 +359,12 @@ def _against_optimum(experiment: Experiment, spectrum: pd.DataFrame) -> pd.DataF
     return by_run.assign(gap_error=weight * np.sqrt(by_run.pop("noise") / (2 * n_draws)))
 
 
-def _save_csv(table: pd.DataFrame, path: Path) -> None:
-    with replacing(path) as temporary:
-        table.to_csv(temporary, index=False)
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
+def _read_csv(path: Path, columns: Iterable[str] = (), record: Path | None = None) -> pd.DataFrame:
     """Names stay text, also "1" and "nan", and so do lists of a single number and columns that are empty."""
-    texts = dict.fromkeys(("variant", "baseline", "collapse", "collapsed_dimensions"), str)
-    table = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""])
+    texts = ("variant", "baseline", "diverged_because", "collapse", "collapsed_dimensions")
+    table = read_csv(path, columns, record, texts)
+    if wrong := [column for column in columns if column in METRICS and not is_numeric_dtype(table[column])]:
+        raise damaged(path, f"{wrong[0]!r} holds other values than numbers")
     return _together(table)
 
 

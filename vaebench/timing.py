@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from vaebench.store import read_json, write_json
+from vaebench.store import damaged, read_json, write_json
 
 # The command line imports this module first of all.
 _BEGUN = time.monotonic()
@@ -45,7 +45,10 @@ def run(stages: Mapping[str, Callable[[], None]], note: Path) -> None:
 
 def read(note: Path) -> dict[str, Cost]:
     """What `run` noted, by stage. Raises UserError where the file is missing or damaged."""
-    return {stage: Cost(**cost) for stage, cost in read_json(note).items()}
+    try:
+        return {stage: Cost(**cost) for stage, cost in read_json(note).items()}
+    except TypeError as error:
+        raise damaged(note, f"cannot be read ({error})") from error
 
 
 def peak_megabytes() -> float:

@@ -27,8 +27,8 @@ from vaebench.errors import UserError
 from vaebench.mlflow_entries import SUMMARY, Entry, Source, entries
 from vaebench.mlflow_pages import Pages
 from vaebench.specification import Experiment
-from vaebench.store import ExperimentFolder, Results, replacing, sweep
-from vaebench.tables import Tables, load
+from vaebench.store import Results, replacing, sweep, write_csv
+from vaebench.tables import load_current
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -54,7 +54,7 @@ def track(experiment: Experiment, results: Results) -> None:
     os.environ.update(NO_TELEMETRY)
     os.environ.update({name: os.environ.get(name, value) for name, value in MLFLOW_DEFAULTS.items()})
     folder = results.experiment(experiment.name)
-    tables = _tables(experiment, folder)
+    tables = load_current(experiment, folder)
     server = os.environ.get("MLFLOW_TRACKING_URI")
     # Several processes that create one SQLite database corrupt it.
     with locks.held(results.mlflow_lock, f"what MLflow shows of {results.root}"), _explained(server, results):
@@ -66,18 +66,7 @@ def track(experiment: Experiment, results: Results) -> None:
         _describe(client, mlflow_id, pages.experiment_tags())
         ids.pop(SUMMARY)
         tracked = pd.DataFrame(ids.items(), columns=["run_id", "mlflow_run_id"]).assign(mlflow_experiment_id=mlflow_id)
-        with replacing(folder.tracked) as temporary:
-            tracked.to_csv(temporary, index=False)
-
-
-def _tables(experiment: Experiment, folder: ExperimentFolder) -> Tables:
-    try:
-        tables = load(folder)
-    except FileNotFoundError as error:
-        raise UserError(f"{error.filename}: is missing; run `vaebench aggregate` first") from error
-    if missing := {run.run_id for run in experiment.runs} - set(tables.runs.run_id):
-        raise UserError(f"{folder.runs}: has no run {min(missing)}; run `vaebench aggregate` again")
-    return tables
+        write_csv(folder.tracked, tracked)
 
 
 def _mirror(client: MlflowClient, mlflow_id: str, wanted: Iterable[Entry]) -> dict[str, str]:
