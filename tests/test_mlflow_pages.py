@@ -24,7 +24,7 @@ from vaebench.store import ExperimentFolder, Results
 
 TOP = Path(__file__).parents[1]
 EXPERIMENT = """
-title: What does MLflow show?
+title: What does MLflow show? <img src=x onerror="window.pwned=1"> <b>_a_</b> [b](javascript:window.pwned=1) `c`
 dataset: digits
 defaults: {network: {kind: mlp, hidden: [16]}, latent_size: 3, epochs: 6}
 seeds: 2
@@ -120,6 +120,15 @@ def folder(results) -> ExperimentFolder:
 def test_the_experiments_page_lists_the_runs(page):
     for name in ("bce-z3-s0", "bce-z3-s1", "mse-z3-s0", "mse-z3-s1", "summary"):
         page.get_by_role("link", name=name, exact=True).wait_for()
+
+
+def test_a_title_is_shown_as_it_was_typed_and_runs_no_script(page):
+    title = '<img src=x onerror="window.pwned=1"> <b>_a_</b> [b](javascript:window.pwned=1) `c`'
+    page.get_by_text(title).first.wait_for()
+    page.get_by_role("link", name="summary", exact=True).click()
+    page.get_by_text(title).first.wait_for()
+    assert page.evaluate("window.pwned === undefined")
+    assert page.locator("img[onerror], a[href^='javascript:']").count() == 0
 
 
 def test_runs_are_grouped_with_their_means_over_seeds(page, folder):

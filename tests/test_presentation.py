@@ -1,8 +1,10 @@
 """Numbers and tables as text."""
 
+import html
 import math
 import shutil
 import subprocess
+import unicodedata
 
 import pandas as pd
 import pytest
@@ -115,3 +117,61 @@ def test_pdflatex_compiles_the_tables(make_experiment, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     assert (tmp_path / "paper.pdf").exists()
+
+
+# All that LaTeX or Markdown takes for a sign of its own, HTML, commands, and letters and signs beyond ASCII.
+SIGNS = r"& % $ # _ { } ~ ^ \ < > | '"
+HOSTILE = rf"{SIGNS} \input{{/etc/passwd}} \write18{{touch pwned}} $x^2$ %" "\n\nσ β × é ≤ ² ≥ μ end"
+
+
+def hostile() -> pd.DataFrame:
+    """Names that differ, and a setting that is the same in all rows, so that it stands in the caption."""
+    names = {"variant": [HOSTILE, "[other]"], "a setting": HOSTILE}
+    return SHOWN.assign(**names)[["variant", "a setting", *SHOWN.columns[1:]]]
+
+
+def test_latex_escapes_whatever_text_there_is(make_experiment):
+    text = latex(make_experiment(), {"evidence": hostile()}, [HOSTILE])
+    escaped = (
+        r"\& \% \$ \# \_ \{ \} \textasciitilde{} \textasciicircum{} \textbackslash{} \textless{} \textgreater{} \textbar{}"
+        r" ' \textbackslash{}input\{/etc/passwd\} \textbackslash{}write18\{touch pwned\} \$x\textasciicircum{}2\$ \%"
+        r"  $\sigma$ $\beta$ $\times$ é $\leq$ $^2$ $\geq$ $\mu$ end"
+    )
+    # In a row, among the settings of the caption, and at its end.
+    assert text.count(escaped) == 3
+    assert "input{" not in text.replace(r"\{", "").replace("resizebox", "")
+    assert "\n\n" not in text.partition(r"\begin{table}")[2]
+
+
+def test_markdown_shows_texts_as_they_are():
+    text = '<img src=x onerror="alert(1)"> | a_b & c, _d_ *e* `f` [g](h) ~i~ &lt; \\ \n# j'
+    cells = markdown({"evidence": SHOWN.assign(variant=[text, "b"])}, [text])
+    escaped = (
+        '&#60;img src=x onerror="alert(1)"&#62; &#124; a_b & c, &#95;d&#95; &#42;e&#42; &#96;f&#96; &#91;g&#93;(h) '
+        "&#126;i&#126; &#38;lt; &#92;  # j"
+    )
+    assert cells.splitlines()[0] == f"{MEANING} {escaped}"
+    assert f"\n| {escaped} | 3 |" in cells
+    assert html.unescape(escaped) == text.replace("\n", " ")
+
+
+@pytest.mark.skipif(
+    not (shutil.which("pdflatex") and shutil.which("pdftotext")), reason="pdflatex and pdftotext are not both installed"
+)
+def test_pdflatex_prints_whatever_text_there_is_and_runs_none_of_it(make_experiment, tmp_path):
+    table = latex(make_experiment(), {"evidence": hostile()}, [HOSTILE])
+    # Wide enough for a row on a line, in an encoding that has every sign as a letter.
+    paper = r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage[paperwidth=2000mm,textwidth=1900mm]{geometry}"
+    paper += r"\usepackage{booktabs,graphicx}"
+    (tmp_path / "paper.tex").write_text(rf"{paper}\begin{{document}}{table}\end{{document}}", encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-shell-escape", "paper.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert not (tmp_path / "pwned").exists()
+    assert "passwd" not in done.stdout
+    printed = subprocess.run(
+        ["pdftotext", "-layout", "paper.pdf", "-"], cwd=tmp_path, capture_output=True, text=True
+    ).stdout
+    words = unicodedata.normalize("NFKC", printed.replace("’", "'").replace(",", " ")).split()
+    for word in unicodedata.normalize("NFKC", HOSTILE).split():
+        assert words.count(word) >= 3, (word, printed)

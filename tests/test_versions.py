@@ -102,8 +102,8 @@ def test_an_unknown_format_is_refused_by_name(old, capsys, name, unknown):
     path = Path(f"results/tiny/runs/{PLAIN}/{name}")
     change(path, format=unknown)
     expected = (
-        f"{path}: is of format {unknown!r}, and this version of vaebench reads 1 to {FORMAT}; update vaebench, "
-        f"or delete {path.parent} and results/tiny/cohorts and run the experiment again"
+        f"{path}: is of format {unknown!r}, and this vaebench reads the formats 1 to {FORMAT}; update vaebench, "
+        f"or delete {path.parent} and results/tiny/cohorts and run it again"
     )
     # Nor is it taken for out of date, and written over.
     calls = [["show", PLAIN], ["check", "tiny.yaml", "--no-estimate"], ["aggregate", "tiny.yaml"]]
@@ -122,7 +122,7 @@ def test_a_specification_of_other_code_is_refused_by_name(old, capsys):
         line = refused(capsys, "show", PLAIN)
         assert line == (
             f"vaebench: {path}: was made by other code than this, which cannot read its specification; update vaebench, or "
-            f"delete {path.parent} and results/tiny/cohorts and run the experiment again"
+            f"delete {path.parent} and results/tiny/cohorts and run it again"
         )
 
 

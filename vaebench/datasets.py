@@ -11,10 +11,12 @@ import hashlib
 import io
 import json
 import os
+import tempfile
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from http.client import HTTPException
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal
@@ -116,7 +118,7 @@ class _TorchvisionDataset(Dataset):
         source = getattr(torchvision.datasets, self.torchvision_name)
         folder = root / self.torchvision_name / "raw"
         if missing := [name for name in self.sha256 if _found(folder / name) is None]:
-            self._download(source, root, folder, missing)
+            self._download(source.mirrors, folder, missing)
         contents = {name: _verified(_found(folder / name), sha256) for name, sha256 in self.sha256.items()}
         parts = {
             part: Split(
@@ -128,13 +130,15 @@ class _TorchvisionDataset(Dataset):
         fitting = {"train": self.sizes["train"], "validation": self.sizes["validation"]}
         return _split(parts["train"].images, parts["train"].labels, fitting) | {"test": parts["t10k"]}
 
-    def _download(self, source: type, root: Path, folder: Path, missing: list[str]) -> None:
+    def _download(self, mirrors: Sequence[str], folder: Path, missing: list[str]) -> None:
         try:
-            source(root, download=True)
-        except (OSError, RuntimeError) as error:
+            for name in missing:
+                packed = folder / f"{name}.gz"
+                _fetch([mirror + packed.name for mirror in mirrors], packed, self.sha256[name])
+        except OSError as error:
             raise UserError(
                 f"{self.kind}: could not download {', '.join(missing)} into {folder} ({error}); put them there, as "
-                f"they are or as .gz, from {' or '.join(source.mirrors)}, or set VAEBENCH_DATA to a folder that has them"
+                f"they are or as .gz, from {' or '.join(mirrors)}, or set VAEBENCH_DATA to a folder that has them"
             ) from error
 
 
@@ -205,17 +209,15 @@ class BinarizedMnist(Dataset):
         for part, sha256 in self.text_sha256.items():
             path = folder / f"binarized_mnist_{part}.amat"
             if not path.exists():
-                self._download(path)
+                self._download(path, sha256)
             # The digits 0 and 1 with one separator after each.
             images[part] = np.frombuffer(_verified(path, sha256), np.uint8)[::2].reshape(-1, 784) - ord("0")
         return images
 
-    def _download(self, path: Path) -> None:
-        from torchvision.datasets.utils import download_url
-
+    def _download(self, path: Path, sha256: str) -> None:
         try:
-            download_url(self.url + path.name, path.parent, path.name)
-        except (OSError, RuntimeError) as error:
+            _fetch([self.url + path.name], path, sha256)
+        except OSError as error:
             raise UserError(
                 f"{self.kind}: could not download {path.name} into {path.parent} ({error}); put it there from "
                 f"{self.url}, or set VAEBENCH_DATA to a folder that has binarized_mnist/"
@@ -497,17 +499,45 @@ def _found(path: Path) -> Path | None:
     return next((candidate for candidate in (path, path.with_name(path.name + ".gz")) if candidate.exists()), None)
 
 
+def _fetch(addresses: Sequence[str], path: Path, sha256: str) -> None:
+    """Download a file from the first address that gives the right content. Raises OSError, with the fault of each address.
+
+    Only then is it put in its place: what is wrong, or was interrupted, is not there at the next try.
+    """
+    from torchvision.datasets.utils import download_url
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    faults = []
+    for address in addresses:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".download-") as folder:
+            fetched = Path(folder, path.name)
+            try:
+                download_url(address, folder, path.name)
+                _checked(fetched, sha256)
+            except (OSError, RuntimeError, HTTPException, ValueError) as error:
+                faults.append(f"{address}: {' '.join(str(error).split())}")
+            else:
+                fetched.replace(path)
+                return
+    raise OSError("; ".join(faults))
+
+
 def _verified(path: Path, sha256: str) -> bytes:
     """The file's content, unpacked. Raises UserError where its checksum is another."""
+    try:
+        return _checked(path, sha256)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; delete it to have it downloaded again") from error
+
+
+def _checked(path: Path, sha256: str) -> bytes:
+    """The same, raising ValueError."""
     content = path.read_bytes()
     try:
         content = gzip.decompress(content) if path.suffix == ".gz" else content
     except (EOFError, OSError, zlib.error) as error:
-        raise UserError(f"{path}: cannot be unpacked ({error}); delete it to have it downloaded again") from error
+        raise ValueError(f"cannot be unpacked ({error})") from error
     met = hashlib.sha256(content).hexdigest()
     if met != sha256:
-        raise UserError(
-            f"{path}: truncated or altered (SHA-256 {met[:16]}… in place of {sha256[:16]}…); "
-            "delete it to have it downloaded again"
-        )
+        raise ValueError(f"truncated or altered (SHA-256 {met[:16]}… in place of {sha256[:16]}…)")
     return content

@@ -70,7 +70,8 @@ def draw_all(experiment: Experiment, results: Results) -> None:
         for variant, name in itertools.product(source.shown_variants, FIGURES.applicable(source, per_variant=True)):
             figure = FIGURES[name]
             drawn |= _save(figure.draw(source, variant), [folder.variant_figure(variant, name, figure.suffix)])
-    for path in folder.figures.rglob("*.*"):
+    # Where the folder is a link to another, what else lies there is no one's to delete.
+    for path in () if folder.figures.is_symlink() else folder.figures.rglob("*.*"):
         if path.suffix[1:] in FORMATS and path not in drawn:
             path.unlink()
 

@@ -24,7 +24,7 @@ from vaebench.keys import dataset_key
 from vaebench.metrics import METRICS
 from vaebench.mlflow_pages import NOTE, Pages
 from vaebench.specification import Run
-from vaebench.store import Results, read_arrays, read_bytes, read_record
+from vaebench.store import Results, read_arrays, read_record
 from vaebench.tables import Tables
 
 MAX_POINTS = 25  # a curve: a point takes 0.15 ms to log and 230 bytes to keep, and history.parquet has every epoch
@@ -121,7 +121,7 @@ def _summary_entry(pages: Pages) -> Entry:
         tags={"kind": SUMMARY, NOTE: pages.summary_note()},
         modified=folder.runs.stat().st_mtime,
         params=_texts(pages.shared_settings | evaluation),
-        files={name: read_bytes(path) for name, path in files.items() if path.exists()},
+        files={name: folder.published(path) for name, path in files.items() if path.exists()},
     )
 
 

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from vaebench.metrics import METRICS
+from vaebench.presentation import in_markdown
 from vaebench.specification import Experiment, Run
 from vaebench.store import ExperimentFolder, Results
 from vaebench.tables import flat_settings, group_keys
@@ -69,7 +70,7 @@ class Pages:
             self._link("curves", "curves", "CHART"),
             self._link("report", "report"),
         ]
-        description = f"""{" · ".join(views)}: {self.experiment.title}
+        description = f"""{" · ".join(views)}: {in_markdown(self.experiment.title)}
 
 The report lies in `{self.folder.report}`. A run's parameters are what it differs in from others; what all have in common \
 are those of the run `summary`. To have means over seeds, group by `{GROUP}`."""
@@ -84,7 +85,7 @@ also in `{self.folder.report}`.
 {f"Pictures are under Artifacts. The model: `{model}`" if trained else "The run diverged: it has no scores."}"""
 
     def summary_note(self) -> str:
-        return f"""The experiment as a whole: {self.experiment.title}
+        return f"""The experiment as a whole: {in_markdown(self.experiment.title)}
 
 Its report, tables and figures are under Artifacts, and in `{self.folder.path}`. Parameters are what all its runs share."""
 

@@ -209,7 +209,7 @@ def _latex_table(experiment: Experiment, family: str, shown: pd.DataFrame, notes
     columns = pd.MultiIndex.from_tuples(parts.get(title, (title, "")) for title in shown.columns)
     is_metric = shown.columns.isin(list(parts))
     styler = shown.set_axis(columns, axis=1).style.hide(axis="index").format_index(in_latex, axis=1)
-    styler = styler.format(_latex_number, subset=columns[is_metric]).format(in_latex, subset=columns[~is_metric])
+    styler = styler.format(_latex_number, subset=columns[is_metric]).format(_latex_text, subset=columns[~is_metric])
     column_format = "".join("r" if numeric else "l" for numeric in is_metric)
     tabular = styler.to_latex(column_format=column_format, hrules=True, sparse_columns=False)
     caption = in_latex(_joined(f"{FAMILIES[family]} on {experiment.dataset.kind}{words}.", MEANING, *notes))
@@ -220,6 +220,11 @@ def _said_once(shown: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """A table without the settings that are the same in all its rows, and these in words."""
     same = [name for name in shown.columns[1:] if isinstance(shown[name].iloc[0], str) and shown[name].nunique() == 1]
     return shown.drop(columns=same), "".join(f", {name} {shown[name].iloc[0]}" for name in same)
+
+
+def _latex_text(cell: str) -> str:
+    """A row that begins with a bracket or a star would be taken for an option of the end of the one before."""
+    return "{}" * cell.startswith(("[", "*")) + in_latex(cell)
 
 
 def _latex_number(number: Number) -> str:

@@ -26,7 +26,7 @@ from vaebench.plotting import Figure, Source
 from vaebench.presentation import metrics_by_family
 from vaebench.specification import Experiment
 from vaebench.statistics import CONFIDENCE, FEWEST_SEEDS, SIGNIFICANCE
-from vaebench.store import ExperimentFolder, Results, read_bytes, write_text
+from vaebench.store import ExperimentFolder, Results, write_text
 from vaebench.tables import Tables, environments, group_keys, linear_table, load_current
 from vaebench.wording import counted, listed
 
@@ -146,16 +146,16 @@ def _figure(folder: ExperimentFolder, figure: Figure, variant: str | None = None
     path = folder.figure(figure.name, figure.suffix)
     if variant is not None:
         path = folder.variant_figure(variant, figure.name, figure.suffix)
-    drawn = _drawn(path)
+    drawn = _drawn(folder, path)
     if path.suffix == ".svg" and len(drawn) > MOST_SVG_BYTES:
         path = path.with_suffix(".png")
-        drawn = _drawn(path)
+        drawn = _drawn(folder, path)
     content = base64.b64encode(drawn).decode("ascii")
     return {"title": figure.title, "caption": figure.caption, "uri": f"data:{MEDIA_TYPES[path.suffix]};base64,{content}"}
 
 
-def _drawn(path: Path) -> bytes:
+def _drawn(folder: ExperimentFolder, path: Path) -> bytes:
     try:
-        return read_bytes(path)
+        return folder.published(path)
     except DamagedFileError as error:
         raise UserError(f"{path}: {error.fault}; draw the figures first (vaebench draw)") from error

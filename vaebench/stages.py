@@ -6,6 +6,7 @@ The Snakefile itself holds rules only. Imports no torch.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import os
@@ -24,7 +25,7 @@ from vaebench.environment import PRECISIONS, require_device
 from vaebench.errors import UserError
 from vaebench.experiment_file import nearest
 from vaebench.specification import Experiment
-from vaebench.store import RESERVED_NAMES, Results
+from vaebench.store import RESERVED_NAMES, Results, damaged, read_text
 from vaebench.timing import peak_megabytes
 
 # Where `make ui` shows the runs.
@@ -155,7 +156,10 @@ def close() -> str:
             if stages:
                 costs.keep(folder, stages)
                 lines += [f"{name}: {costs.sentence(stages)}", *costs.lines(stages)]
-            places.fill(folder.report, "mlflow", _links(folder.tracked))
+            try:
+                places.fill(folder.report, "mlflow", _links(folder.tracked))
+            except UserError as error:
+                lines.append(str(error))
         if folder.report.exists():
             lines.append(f"report: {folder.report}")
         if folder.tracked.exists():
@@ -165,18 +169,25 @@ def close() -> str:
 
 def _links(tracked: Path) -> str:
     """Where the report finds its runs in MLflow, as data for its script; empty before they are tracked."""
-    rows, links = [], {}
-    if tracked.exists():
-        with tracked.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    if rows and "mlflow_experiment_id" in rows[0]:  # it is not in files of older versions
+    rows, links = _rows(tracked) if tracked.exists() else [], {}
+    if rows and rows[0].keys() >= {"run_id", "mlflow_run_id", "mlflow_experiment_id"}:  # not in files of older versions
         server = os.environ.get("MLFLOW_TRACKING_URI", "")
         address = re.sub("(?<=://)[^/@]*@", "", server) if re.match("https?://", server) else MLFLOW_ADDRESS
         links = {
             "experiment": f"{address}/#/experiments/{rows[0]['mlflow_experiment_id']}",
             "runs": {row["run_id"]: row["mlflow_run_id"] for row in rows},
         }
-    return f'<script type="application/json" id="mlflow">{json.dumps(links)}</script>'
+    # "<" could end the script; within strings, the only place for it, it may be written so.
+    content = json.dumps(links).replace("<", r"\u003c")
+    return f'<script type="application/json" id="mlflow">{content}</script>'
+
+
+def _rows(table: Path) -> list[dict[str, str]]:
+    """Of a csv file, by column. Raises DamagedFileError where it is none."""
+    try:
+        return list(csv.DictReader(io.StringIO(read_text(table), newline="")))
+    except csv.Error as error:
+        raise damaged(table, f"cannot be read ({error})") from error
 
 
 def notes(experiment: Experiment, results: Results) -> list[Path]:

@@ -112,7 +112,18 @@ class ExperimentFolder:
     path: Path
 
     def run(self, run_id: str) -> RunFolder:
+        """Raises UserError for what is no name: ids are read from tables, which others may have written."""
+        if run_id != Path(run_id).name or run_id in ("", ".."):
+            raise UserError(f"{self.path}: {run_id!r} is no run's id, but leads elsewhere")
         return RunFolder(self.path / "runs" / run_id)
+
+    def published(self, path: Path) -> bytes:
+        """What a file of this folder holds, to be shown to others. Raises UserError for a link that leads out, too."""
+        if not path.resolve().is_relative_to(self.path.resolve()):
+            raise UserError(
+                f"{path}: is a link to {path.resolve()}, which is none of the results; put the file itself there"
+            )
+        return read_bytes(path)
 
     def cohort(self, name: str) -> CohortFolder:
         return CohortFolder(self.path / "cohorts" / name)
@@ -302,14 +313,14 @@ def read_record(path: Path) -> Contents:
     record = read_json(path)
     met = record.get("format", 1)
     if met not in range(1, FORMAT + 1):
-        raise of_another_version(path, f"is of format {met!r}, and this version of vaebench reads 1 to {FORMAT}")
+        raise of_another_version(path, f"is of format {met!r}, and this vaebench reads the formats 1 to {FORMAT}")
     return record
 
 
 def of_another_version(path: Path, fault: str) -> UserError:
     """Of a file of a run: what this code cannot make of it, and the two ways on."""
-    folders = f"{path.parent} and {path.parents[2] / 'cohorts'}"
-    return UserError(f"{path}: {fault}; update vaebench, or delete {folders} and run the experiment again")
+    cohorts = path.parents[2] / "cohorts"
+    return UserError(f"{path}: {fault}; update vaebench, or delete {path.parent} and {cohorts} and run it again")
 
 
 def vouched(record: Path) -> dict[str, str]:
