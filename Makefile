@@ -1,5 +1,6 @@
 # make report   the main job: trains the digits experiment and says where its report lies
 # make test     every test, in the same environment
+# make test-long   many random kills, in a quarter of an hour
 # make lint     formatting and lint of code and workflow
 # make docs     the documentation as a site, in site/; it opens without a network
 # make ui       the MLflow pages of all runs, on this machine only, at PORT 5000
@@ -10,13 +11,16 @@ CORES ?= 4
 PORT ?= 5000
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: report test lint docs ui benchmark
+.PHONY: report test test-long lint docs ui benchmark
 
 report: .venv/ready
 	snakemake --cores $(CORES)
 
 test: .venv/ready
 	python -m pytest --numprocesses 2 --dist loadfile
+
+test-long: .venv/ready
+	python -m pytest -m long --capture no
 
 lint: .venv/ready
 	ruff check .

@@ -13,18 +13,18 @@ from vaebench import keys, stages
 from vaebench.figures import FIGURES
 
 experiment = stages.experiment
-main_experiment = config.get("experiment", "digits")
-lanes = config.get("lanes")
-stages.load_requested(sys.argv, main_experiment, lanes)
-device = config.get("device", "cpu")
+main_experiment, lanes, device, precision, checkpoint_seconds = stages.choices(config, sys.argv)
 lanes_option = f"--lanes {lanes}" if lanes else ""
-precision = config.get("precision", "float32")
 
 
 wildcard_constraints:
     experiment=r"[^/]+",
     dataset=r"[^/]+",
     cohort=r"[^/]+",
+
+
+onstart:
+    stages.begin(path for job in workflow.dag.needrun_jobs() for path in job.output)
 
 
 onsuccess:
@@ -75,7 +75,8 @@ rule cohort:
         options=f"--precision {precision} {lanes_option}",
     shell:
         "python -m vaebench cohort experiments/{wildcards.experiment}.yaml"
-        " --cohort {wildcards.cohort} --device {params.device} {params.options} > {log} 2>&1"
+        " --cohort {wildcards.cohort} --device {params.device} {params.options}"
+        " --checkpoint-seconds {checkpoint_seconds} > {log} 2>&1"
 
 
 rule aggregate:

@@ -16,6 +16,8 @@ import pandas as pd
 import torch
 
 from vaebench import jobs, specification, splits
+from vaebench.checkpoints import Checkpoint
+from vaebench.divergence import Divergence
 from vaebench.evaluation import Evaluated
 from vaebench.images import Images
 from vaebench.pictures import GRID, N_PICTURES, Pictures, latent_means
@@ -23,7 +25,7 @@ from vaebench.progress import Report
 from vaebench.scores import CORRELATION_SAMPLES, Scores
 from vaebench.specification import Experiment, Run
 from vaebench.store import Results
-from vaebench.training import HISTORY_COLUMNS, Checkpoint, TrainedRun
+from vaebench.training import HISTORY_COLUMNS, TrainedRun
 
 DIVERGING = 0.002  # share of all runs
 
@@ -50,7 +52,8 @@ def _trained(run: Run) -> TrainedRun:
     columns |= {"active_units": random.integers(run.latent_size + 1, size=run.epochs)}
     history = pd.DataFrame(columns)
     if random.random() < DIVERGING:
-        return TrainedRun(run, None, history.head(run.epochs // 2), run.epochs // 2)
+        diverged = Divergence(run.epochs // 2, "NaN: distortion in training")
+        return TrainedRun(run, None, history.head(diverged.epoch), diverged)
     return TrainedRun(run, {"weight": torch.zeros(1)}, history, None)
 
 

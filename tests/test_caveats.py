@@ -56,10 +56,13 @@ def test_too_few_seeds_are_said():
 def test_diverged_runs_are_listed():
     made = runs(("bce", "mass", "none"), ("wild", "mass", "none"), ("wilder", "mass", "none"))
     assert caveats.diverged(made) == []
-    lost = made.assign(status=["trained", "diverged", "diverged"], diverged_epoch=[NAN, 17.0, 1.0])
+    status = ["trained", "diverged", "diverged"]
+    lost = made.assign(status=status, diverged_epoch=[NAN, 17.0, 1.0], diverged_because=[None, "NaN: rate", None])
     assert caveats.diverged(lost) == [
-        "Diverged, without scores: 2 of 3 runs: wild-s0 (after 17 epochs), wilder-s0 (after 1 epoch)."
+        "Diverged, without scores: 2 of 3 runs: wild-s0 (after 17 epochs; NaN: rate), wilder-s0 (after 1 epoch)."
     ]
+    lost = made.assign(status=status, diverged_epoch=[NAN, NAN, 1.0], diverged_because=[None, "infinite: NLL", None])
+    assert "wild-s0 (in scoring; infinite: NLL)," in caveats.diverged(lost)[0]
 
 
 def test_uncommitted_changes_are_counted():

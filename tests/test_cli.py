@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vaebench import cli, jobs, selection, show, specification, splits, template
@@ -57,13 +58,16 @@ def test_the_verbs_stand_in_the_order_of_their_use(capsys):
     assert verbs == ["new", "check", "train", *steps, "show"]
 
 
-@pytest.mark.parametrize("dataset", DATASETS)
-def test_a_new_file_is_valid_small_and_commented(dataset, tmp_path, capsys):
+@pytest.mark.parametrize("dataset", [*(each.kind for each in DATASETS.with_defaults()), "{kind: npz, file: my own.npz}"])
+def test_a_new_file_is_valid_small_and_commented(dataset, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("VAEBENCH_DATA", str(tmp_path))
+    np.savez(tmp_path / "my own.npz", images=np.arange(180, dtype=np.uint8).reshape(20, 3, 3).repeat(20, axis=0))
     assert cli.main(["new", "first", "--dataset", dataset]) == 0
     path = Path("experiments/first.yaml")
     assert capsys.readouterr().out == f"{path} is written; next: vaebench check {path}\n"
     experiment = specification.load(path)
-    assert experiment.dataset.kind == dataset
+    assert experiment.dataset == specification.parse_dataset(dataset)
+    assert f"dataset: {dataset}  #" in path.read_text(encoding="utf-8")
     assert (len(experiment.runs), len(experiment.cohorts)) == (6, 1)
     assert path.read_text(encoding="utf-8").count("#") >= 10
 
@@ -226,7 +230,7 @@ def test_show_tells_of_a_run_that_diverged(write_experiment, capsys):
     path = write_experiment(variants={"wild": {"learning_rate": 1e20}}, baseline="wild")
     assert cli.main(["train", str(path), "--variant", "wild"]) == 0
     said = capsys.readouterr().out
-    assert ", of tiny: diverged in epoch 1 of 3\n" in said
+    assert ", of tiny: diverged in epoch 1 of 3 (NaN: rate in training, distortion in training, " in said
     run = show.find("wild-z3-s0", Results())
     for read in (run.model, run.pictures):
         with pytest.raises(UserError, match="diverged in epoch 1 of 3"):

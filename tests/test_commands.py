@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from vaebench import specification
+from vaebench.datasets import data_root
 
 TOP = Path(__file__).parents[1]
 # The tutorial first: it begins with a fresh clone.
@@ -25,6 +26,7 @@ READ_ENVIRONMENT = "python -c \"import yaml; environment = yaml.safe_load(open('
 # Commands that are not run as they stand: why not, and what is run in their place.
 INSTEAD = {
     "make test": ("it holds this test", "make --dry-run test"),
+    "make test-long": ("it takes a quarter of an hour", "make --dry-run test-long"),
     "make lint": ("it is no test, and stands beside them", "make --dry-run lint"),
     "make ui": ("it goes on until it is stopped", "make --dry-run ui"),
     "make ui PORT=5001": ("it goes on until it is stopped", "make --dry-run ui PORT=5001"),
@@ -66,7 +68,13 @@ def steps(page: str) -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory) -> Path:
+def monkeypatch_module() -> Iterator[pytest.MonkeyPatch]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory, monkeypatch_module) -> Path:
     """A copy of the repository with small experiments, and with the environment that `make` would install."""
     folder = tmp_path_factory.mktemp("clone")
     for name in COPIED:
@@ -75,6 +83,11 @@ def clone(tmp_path_factory) -> Path:
         copy(TOP / name, folder / name)
     for path in sorted(folder.glob("experiments/*.yaml")):
         make_small(path)
+    # What commands put into the data root is to stay here.
+    (folder / "data").mkdir()
+    for path in data_root().absolute().glob("*"):
+        (folder / "data" / path.name).symlink_to(path)
+    monkeypatch_module.setenv("VAEBENCH_DATA", str(folder / "data"))
     (folder / ".venv").mkdir()
     for path in Path(sys.prefix).iterdir():
         (folder / ".venv" / path.name).symlink_to(path)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from vaebench.device import Replay, describe, prepare
+from vaebench.environment import require_device
 from vaebench.errors import UserError
 
 
@@ -82,10 +83,11 @@ def test_a_machine_without_the_device_says_so(monkeypatch):
         prepare("cuda:0")
 
 
-@pytest.mark.parametrize("device", ["gpu", "mps", "cuda:x", ""])
+@pytest.mark.parametrize("device", ["gpu", "mps", "cuda:x", "cpu; true", ""])
 def test_only_cpu_and_cuda_are_devices(device):
+    require_device("cuda:1")
     with pytest.raises(UserError, match=r"is none; allowed: cpu, cuda, cuda:0"):
-        prepare(device)
+        require_device(device)
 
 
 @pytest.mark.parametrize("precision", ["float32", "tf32"])

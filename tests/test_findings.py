@@ -50,7 +50,7 @@ def runs(*rows) -> pd.DataFrame:
     """Rows (variant, measure, binarisation); they have the metrics that are the same for all likelihoods, and the ELBO."""
     made = pd.DataFrame(rows, columns=["variant", "measure", "binarisation"])
     scores = {name: 0.0 if name == "elbo" or not metric.per_likelihood else NAN for name, metric in METRICS.items()}
-    constant = {"likelihood": "bernoulli", "status": "trained", "diverged_epoch": None} | scores
+    constant = {"likelihood": "bernoulli", "status": "trained", "diverged_epoch": None, "diverged_because": None} | scores
     return made.assign(run_id=made.variant + "-s0", **constant)
 
 

@@ -10,8 +10,8 @@ from vaebench.fingerprint import PACKAGE, direct_imports
 
 # From the ground up; a module imports only modules of lower floors. docs/design.md says what each is for.
 FLOORS = [
-    {"errors", "registry", "layers", "levels", "linear_optimum", "optimiser", "progress"},
-    {"scores", "device", "disk"},
+    {"errors", "registry", "layers", "levels", "linear_optimum", "optimiser", "progress", "divergence"},
+    {"scores", "device", "disk", "locks"},
     {"latent_dimensions"},
     {
         "datasets",
@@ -27,7 +27,7 @@ FLOORS = [
         "aggregate_posterior",
         "image_quality",
     },
-    {"experiment_file", "model", "timing", "splits", "projections", "ranking", "bibliography", "places"},
+    {"experiment_file", "model", "timing", "splits", "projections", "ranking", "bibliography", "places", "checkpoints"},
     {"specification", "stack", "costs"},
     {"images", "keys", "presentation", "selection", "template"},
     {"lanes", "pictures", "tables", "wording", "stages"},
@@ -53,6 +53,7 @@ WITH_TORCH = {
     "lanes",
     "memory",
     "weights",
+    "checkpoints",
     "pictures",
     "evaluation",
     "training",

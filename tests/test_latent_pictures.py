@@ -9,6 +9,7 @@ from benchmarks import synthetic
 from vaebench import plotting, tables
 from vaebench.figures import FIGURES
 from vaebench.latent_pictures import LATENT_PICTURES
+from vaebench.picture_panels import add_class_legend
 from vaebench.plotting import Source, styled
 from vaebench.specification import load
 from vaebench.store import Results, read_arrays, write_arrays
@@ -106,6 +107,16 @@ def test_the_latent_space_has_every_mean_in_the_colour_of_its_class(source):
     assert three.get_position() == pytest.approx(np.median(latent["mean"][latent["labels"] == 3], axis=0))
     assert axes[0].get_xlim() == axes[2].get_xlim(), "one scale for all variants"
     assert [ax.get_xlabel() for ax in axes] == ["z₁ and z₂", "", "z₁ and z₂", "t-SNE", "", "t-SNE"]
+
+
+@pytest.mark.parametrize("name", [r"$\frac$", "$5", "a_b^c", "50 %"])
+def test_names_of_classes_are_no_formulas(tmp_path, name):
+    with styled():
+        drawing, _ = plotting.subplots(1, 1, 2, 2)
+        add_class_legend(drawing, ["0", name])
+        drawing.savefig(tmp_path / "legend.svg")
+    # Text in an svg is drawn as outlines, with what it says in a comment.
+    assert f"<!-- 1 {name} -->" in (tmp_path / "legend.svg").read_text(encoding="utf-8").replace("\\$", "$")
 
 
 def test_data_without_classes_have_points_of_one_colour(tmp_path):

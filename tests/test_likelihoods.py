@@ -455,7 +455,7 @@ def test_a_mixture_of_equal_components_is_one_of_them():
         (lambda: GaussianOptimal(min_sigma=-0.1), "min_sigma must be above 0 and below 0.25, not -0.1"),
         (lambda: DiscretisedLogistic(min_scale=0), "min_scale must be above 0 and below 0.25, not 0"),
         (lambda: LogisticMixture(min_scale=1), "min_scale must be above 0 and below 0.25, not 1"),
-        (lambda: LogisticMixture(n_components=1), "n_components must be 2 or more, not 1"),
+        (lambda: LogisticMixture(n_components=1), "n_components must be between 2 and 256, not 1"),
     ],
 )
 def test_settings_out_of_bounds_are_refused(make, words):

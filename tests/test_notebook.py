@@ -125,6 +125,31 @@ def test_a_split_that_is_none_gives_the_nearest(folder):
         vaebench.load("results/first").images("bce-z8-s0", "tst")
 
 
+@pytest.mark.parametrize(
+    ("x", "says"),
+    [
+        (torch.zeros(2, 784), r"x must be a tensor of torch.float32, \[..., 64\], not torch.float32, \[2, 784\]"),
+        (torch.zeros(2, 8, 8), r"not torch.float32, \[2, 8, 8\]"),
+        (torch.zeros(2, 64, dtype=torch.uint8), r"not torch.uint8, \[2, 64\]"),
+        (torch.tensor(0.5), r"not torch.float32, \[\]"),
+        (torch.zeros(2, 64).numpy(), "not ndarray"),
+        (torch.linspace(0, 16, 64), r"x holds pixel values in \[0, 1\], not from 0 to 16"),
+        (torch.full((2, 64), torch.nan), r"x holds pixel values in \[0, 1\], not from nan to nan"),
+    ],
+)
+def test_images_of_other_data_are_refused_in_one_line(folder, x, says):
+    model = vaebench.load("results/first").model("bce-z8-s0")
+    for method in (model.encode, model.reconstruct):
+        with pytest.raises(UserError, match=says):
+            method(x)
+    assert model.reconstruct(torch.ones(2, 64)).shape == (2, 64)
+
+
+def test_codes_of_another_size_are_refused_in_one_line(folder):
+    with pytest.raises(UserError, match=r"z must be a tensor of torch.float32, \[..., 8\], not torch.float32, \[2, 9\]"):
+        vaebench.load("results/first").model("bce-z8-s0").decode(torch.zeros(2, 9))
+
+
 def test_samples_are_a_function_of_the_seed(folder):
     model = vaebench.load("results/first").model("bce-z8-s0")
     assert torch.equal(model.sample(4, seed=1), model.sample(4, seed=1))

@@ -6,9 +6,10 @@ import sys
 import pytest
 
 from vaebench import progress
+from vaebench.checkpoints import Checkpoint
 from vaebench.evaluation import evaluate
 from vaebench.lanes import build_model
-from vaebench.training import Checkpoint, Training, train
+from vaebench.training import Training, train
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def test_training_tells_its_epochs_also_after_a_checkpoint(make_experiment, digi
     told = []
     train(runs, digits, report=lambda *counts: told.append(counts))
     assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
-    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", key="these")
+    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", [run.run_id for run in runs])
     training = Training(runs, digits)
     training.run_epoch()
     training.run_epoch()

@@ -185,7 +185,7 @@ def test_a_schedule_of_the_weight_alone_keeps_the_plain_objective(definition):
     ("definition", "setting", "value", "allowed"),
     [
         *((definition, "over", value, "between 0 and 1") for definition in [*WARM_UPS, Capacity] for value in (-0.1, 1.5)),
-        (Logistic, "steepness", 0, "above 0"),
+        (Logistic, "steepness", 0, "1e-6 or more"),
         (Steps, "steps", 0, "1 or more"),
         (Cyclical, "cycles", 0, "1 or more"),
         (Cyclical, "ramp", -0.1, "between 0 and 1"),

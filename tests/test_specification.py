@@ -20,7 +20,8 @@ MISTAKES = yaml.safe_load((Path(__file__).parent / "bad_experiments.yaml").read_
 def test_a_mistake_is_one_clear_message(write_experiment, mistake):
     path = write_experiment(**mistake.get("set", {}))
     if "text" in mistake:
-        path.write_text(mistake["text"], encoding="utf-8")
+        text = mistake.get("before", "") + mistake["text"] * mistake.get("times", 1) + mistake.get("after", "")
+        path.write_text(text, encoding=mistake.get("encoding", "utf-8"))
     for name, content in mistake.get("files", {}).items():
         text = content if isinstance(content, str) else yaml.safe_dump(content)
         path.with_name(f"{name}.yaml").write_text(text, encoding="utf-8")
@@ -28,8 +29,58 @@ def test_a_mistake_is_one_clear_message(write_experiment, mistake):
         specification.load(path)
     for line in str(error.value).splitlines():
         assert line.startswith(f"{path}: ")
+        assert len(line) < 1000
     for words in mistake["says"]:
         assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: f"\N{BYTE ORDER MARK}{text}",
+        lambda text: f"---\n{text}...\n",
+        lambda text: text.replace("tiny", "\N{GRINNING FACE} Größe 大きさ"),
+        # Of YAML 1.1 these would be false, true and seconds.
+        lambda text: text.replace("bce", "no").replace("mse", "on").replace("A tiny experiment", "1:30"),
+        lambda text: text.replace("epochs: 3", "epochs: &three 3").replace("latent_size: 3", "latent_size: +3"),
+    ],
+)
+def test_what_looks_odd_and_is_right(write_experiment, change):
+    path = write_experiment()
+    path.write_bytes(change(path.read_text(encoding="utf-8")).encode())
+    assert len(specification.load(path).runs) == 4
+
+
+def test_a_file_that_is_no_experiment_by_far_is_not_read(tmp_path):
+    path = tmp_path / "large.yaml"
+    with path.open("wb") as file:
+        file.truncate(50_000_000)
+    with pytest.raises(UserError, match=r"large\.yaml: is too long for an experiment; allowed: 200,000 bytes"):
+        specification.load(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("folder.yaml", "cannot be read (Is a directory)"),
+        ("file.yaml/x.yaml", "cannot be read (Not a directory)"),
+        ("away.yaml", "no such file; allowed: file"),
+        ("file.yml", "the name of an experiment file ends in .yaml"),
+        ("file", "the name of an experiment file ends in .yaml"),
+        (f"{'a' * 101}.yaml", "cannot name an experiment"),
+        ("a..yaml", "cannot name an experiment"),
+        ("mlflow.db.yaml", "cannot name an experiment"),
+    ],
+)
+def test_a_path_that_is_no_experiment_file(tmp_path, name, says):
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "file.yaml").write_text("title: a\n", encoding="utf-8")
+    (tmp_path / "away.yaml").symlink_to(tmp_path / "nowhere.yaml")
+    with pytest.raises(UserError) as error:
+        specification.load(tmp_path / name)
+    assert str(error.value).startswith(f"{tmp_path / name}: ")
+    assert says in str(error.value)
 
 
 def test_every_mistake_of_a_file_is_named(write_experiment):

@@ -1,9 +1,14 @@
 """Files are written whole or not at all."""
 
+import os
+import stat
+import subprocess
+import sys
+
 import pytest
 
 from vaebench.errors import UserError
-from vaebench.store import made_by, read_json, replacing, write_json
+from vaebench.store import made_by, read_json, replacing, sweep, write_json, write_text
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path):
@@ -54,3 +59,29 @@ def test_a_missing_or_damaged_record_is_one_clear_error(tmp_path, content):
     assert str(error.value).startswith(f"{path}: {'is missing' if content is None else 'cannot be read ('}")
     assert f"snakemake --cores 1 --forcerun cohort --config experiment={tmp_path.name}" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_file_is_on_disk_before_its_name_and_its_name_before_the_block_ends(tmp_path, monkeypatch):
+    path = tmp_path / "file.txt"
+    flushed = []
+
+    def fsync(file):
+        flushed.append((stat.S_ISDIR(os.fstat(file).st_mode), path.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_text(path, "whole")
+    assert flushed == [(False, False), (True, True)]
+
+
+def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left = [f".runs.{dead.pid}.csv", f".a.b.{dead.pid}.json", f".mlflow.{dead.pid}.db-journal"]
+    kept = [f".runs.{os.getpid()}.csv", "runs.csv", ".snakemake_timestamp", f"runs.{dead.pid}.csv", ".1.2.99999999999999.x"]
+    for name in left + kept:
+        (tmp_path / name).touch()
+    sweep(tmp_path, "a.b")
+    assert {path.name for path in tmp_path.iterdir()} == {*left, *kept} - {left[1]}
+    sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(kept)
+    sweep(tmp_path / "none")

@@ -7,16 +7,13 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from filelock import FileLock
 
-from vaebench import tables, tracking
+from vaebench import locks, tables, tracking
 from vaebench.errors import UserError
 from vaebench.latent_dimensions import DIMENSION_COLUMNS, OPTIMAL_COLUMNS
 from vaebench.metrics import METRICS
@@ -397,23 +394,18 @@ def test_an_interrupted_creation_leaves_no_database(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_second_process_waits_and_says_so(tmp_path, capsys):
-    other = FileLock(tmp_path / "mlflow.db.lock")
-    other.acquire()
-    entered = threading.Event()
+def test_only_one_process_at_a_time_mirrors(make_experiment, results, monkeypatch):
+    experiment = make_experiment()
+    fill(experiment, results)
+    mirror = tracking._mirror
 
-    def second():
-        with tracking._locked(Results(tmp_path)):
-            entered.set()
+    def mirror_under_lock(*what):
+        with pytest.raises(UserError, match="holds"), locks.held(results.mlflow_lock, "the same", wait=False):
+            pass
+        return mirror(*what)
 
-    thread = threading.Thread(target=second)
-    thread.start()
-    time.sleep(0.2)
-    assert not entered.is_set()
-    other.release()
-    thread.join(timeout=10)
-    assert entered.is_set()
-    assert "waiting for another `vaebench track`" in capsys.readouterr().err
+    monkeypatch.setattr(tracking, "_mirror", mirror_under_lock)
+    tracking.track(experiment, results)
 
 
 def test_importing_is_light():

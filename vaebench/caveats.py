@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -84,9 +85,16 @@ def without_interval(summary: pd.DataFrame) -> list[str]:
 
 
 def diverged(runs: pd.DataFrame) -> list[str]:
+    """Runs without scores, when they were lost, and what was not finite of them."""
     lost = runs[runs.status == "diverged"]
-    names = ", ".join(f"{row.run_id} (after {counted(int(row.diverged_epoch), 'epoch')})" for row in lost.itertuples())
+    names = ", ".join(f"{row.run_id} ({_when_and_why(row)})" for row in lost.itertuples())
     return [f"Diverged, without scores: {len(lost)} of {counted(len(runs), 'run')}: {names}."] if names else []
+
+
+def _when_and_why(run: Any) -> str:
+    """ "after 17 epochs; NaN: distortion in training", or "in scoring; infinite: NLL"."""
+    when = "in scoring" if pd.isna(run.diverged_epoch) else f"after {counted(int(run.diverged_epoch), 'epoch')}"
+    return when if pd.isna(run.diverged_because) else f"{when}; {run.diverged_because}"
 
 
 def uncommitted(environments: Sequence[Mapping[str, str | None]]) -> list[str]:

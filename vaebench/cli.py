@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import gc
+import math
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -12,22 +14,22 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
-from vaebench import disk, timing
+from vaebench import disk, locks, timing
 from vaebench.datasets import DATASETS
-from vaebench.environment import available_cores, use_one_thread
+from vaebench.environment import PRECISIONS, available_cores, require_device, use_one_thread
 from vaebench.errors import UserError
 from vaebench.specification import load, parse_dataset
-from vaebench.store import Results
-
-PRECISIONS = ("float32", "tf32")
+from vaebench.store import Results, sweep
 
 # What a verb does, with its imports done.
 Work = Callable[[], None]
+Stages = dict[str, Work]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit codes: 0 done, 1 the user can mend it (one line says what), 2 wrong usage, 130 interrupted."""
+    """Exit codes: 0 done, 1 the user can mend it (one line says what), 2 wrong usage, 130 interrupted, 143 terminated."""
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         _ready(options)()
         sys.stdout.flush()
@@ -38,8 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
         if library == "vaebench":
             raise
         return _say(f"{options.verb} needs {library}, which is not installed: pip install 'vaebench[workflow]'")
-    except KeyboardInterrupt:
-        return _say(f"{options.verb} was interrupted; what is finished is kept, and the same call goes on from there", 130)
+    except KeyboardInterrupt as error:
+        how, exit_code = ("terminated", 143) if error.args else ("interrupted", 130)
+        words = f"{options.verb} was {how}; what is finished is kept, and the same call goes on from there"
+        return _say(words, exit_code)
     except BrokenPipeError:
         # Who reads has seen enough, such as `head`.
         _close_output()
@@ -71,6 +75,24 @@ def _ready(options: argparse.Namespace) -> Work:
         gc.enable()
 
 
+def _terminated(number: int, frame: object) -> None:
+    """What a cluster sends at the end of a job's time ends it as Ctrl-C does."""
+    raise KeyboardInterrupt(number)
+
+
+def _job(stages: Stages, note: Path, lock: Path, what: str, folders: Iterable[Path]) -> Work:
+    """Stages that make something under its lock, in these folders; what killed jobs left there is removed first."""
+
+    def work() -> None:
+        with locks.held(lock, what):
+            sweep(note.parent, note.stem)
+            for folder in folders:
+                sweep(folder)
+            timing.run(stages, note)
+
+    return work
+
+
 def _say(message: str, exit_code: int = 1) -> int:
     # The log may lie on the very disk that is full; what started this step then says why it failed.
     with suppress(OSError):
@@ -93,9 +115,10 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(ready=ready)
         return added
 
+    of_datasets = f"as in an experiment file: {', '.join(DATASETS)}, or a mapping with its settings"
     new = verb("new", _new, "write a small experiment file to start from")
     new.add_argument("name", metavar="NAME", help="of the experiment: small letters, digits, '-' and '.'")
-    new.add_argument("--dataset", default="digits", metavar="KIND", help=f"{', '.join(DATASETS)}; default: digits")
+    new.add_argument("--dataset", default="digits", metavar="DATASET", help=f"{of_datasets}; default: digits")
 
     check = verb("check", _check, "name a file's mistakes, or say what it would train")
     _add_experiment(check)
@@ -117,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument(
         "dataset",
         metavar="DATASET",
-        help=f"as in an experiment file: {', '.join(DATASETS)}, or a mapping with its settings",
+        help=of_datasets,
     )
     _add_results(prepare)
 
@@ -131,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
         "--precision", choices=PRECISIONS, default="float32", help="of matrix products on a GPU; default: float32"
     )
     cohort.add_argument(
-        "--checkpoint-seconds", type=float, default=60, metavar="S", help="between checkpoints; default: 60"
+        "--checkpoint-seconds", type=_seconds, default=60, metavar="S", help="between checkpoints; default: 60"
     )
     for name, step, help_text in (
         ("aggregate", _step("tables", "tables", "aggregate"), "write the tables: runs, summary, comparisons"),
@@ -159,15 +182,26 @@ def _add_lanes(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_results(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--results", type=lambda path: Results(Path(path)), default=Results(), metavar="FOLDER", help="default: results"
-    )
+    parser.add_argument("--results", type=_results, default=Results(), metavar="FOLDER", help="default: results")
 
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number above 0, not {text!r}")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    if not 0 <= (seconds := float(text)) < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds, not {text!r}")
+    return seconds
+
+
+def _results(text: str) -> Results:
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"must be a folder, not a file such as {text!r}")
+    return Results(path)
 
 
 def _new(options: argparse.Namespace) -> Work:
@@ -199,13 +233,17 @@ def _train(options: argparse.Namespace) -> Work:
     from vaebench.saved_run import SavedRun
 
     folder = options.results.experiment(experiment.name)
+    cohort = experiment.cohort_of(run)
     what = experiment, run, options.results
     stages = {"training": partial(jobs.train_alone, *what), "evaluation": partial(jobs.evaluate_alone, *what)}
     if not options.results.dataset(run.dataset.name).exists():
         stages = {"data": partial(splits.prepare, run.dataset, options.results)} | stages
 
+    note, lock = folder.cost(options.verb, run.run_id), folder.cohort_lock(cohort.name)
+    train = _job(stages, note, lock, f"cohort {cohort.name}", [folder.run(run.run_id).path])
+
     def work() -> None:
-        timing.run(stages, folder.cost(options.verb, run.run_id))
+        train()
         _print(show.lines(SavedRun(folder.run(run.run_id))))
 
     return work
@@ -220,6 +258,7 @@ def _prepare(options: argparse.Namespace) -> Work:
 
 
 def _cohort(options: argparse.Namespace) -> Work:
+    require_device(options.device)
     experiment = load(options.experiment, options.lanes)
     cohort = experiment.cohort(options.cohort)
     use_one_thread()
@@ -232,7 +271,10 @@ def _cohort(options: argparse.Namespace) -> Work:
         "training": partial(jobs.train_cohort, *what, options.checkpoint_seconds),
         "evaluation": partial(jobs.evaluate_cohort, *what),
     }
-    return partial(timing.run, stages, options.results.experiment(experiment.name).cost(options.verb, cohort.name))
+    folder = options.results.experiment(experiment.name)
+    note, lock = folder.cost(options.verb, cohort.name), folder.cohort_lock(cohort.name)
+    folders = [folder.cohort(cohort.name).path, *(folder.run(run.run_id).path for run in cohort.runs)]
+    return _job(stages, note, lock, f"cohort {cohort.name}", folders)
 
 
 def _step(stage: str, module: str, function: str) -> Callable[[argparse.Namespace], Work]:
@@ -241,8 +283,9 @@ def _step(stage: str, module: str, function: str) -> Callable[[argparse.Namespac
     def ready(options: argparse.Namespace) -> Work:
         experiment = load(options.experiment, options.lanes)
         work = getattr(import_module(f"vaebench.{module}"), function)
-        note = options.results.experiment(experiment.name).cost(options.verb)
-        return partial(timing.run, {stage: partial(work, experiment, options.results)}, note)
+        folder = options.results.experiment(experiment.name)
+        stages = {stage: partial(work, experiment, options.results)}
+        return _job(stages, folder.cost(options.verb), folder.tables_lock, str(folder.path), [folder.path])
 
     return ready
 

@@ -13,12 +13,14 @@ import json
 import os
 import tempfile
 import zlib
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from http.client import HTTPException
 from itertools import pairwise
-from pathlib import Path
-from typing import ClassVar, Literal
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar, Literal
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
@@ -58,7 +60,7 @@ class Dataset:
     def argument(self) -> str:
         """As `vaebench prepare` takes it: the kind, or a mapping of it and the settings where there are any."""
         definition = asdict(self)
-        return json.dumps(definition) if len(definition) > 1 else self.kind
+        return json.dumps(definition, ensure_ascii=False) if len(definition) > 1 else self.kind
 
     @property
     def name(self) -> str:
@@ -241,6 +243,7 @@ class SyntheticGaussian(Dataset):
 
     def __post_init__(self):
         spectrum = list(self.spectrum)
+        require(len(spectrum) <= 1024, "spectrum", spectrum, "a list of 1024 variances at most")  # the basis is a matrix
         holds = len(spectrum) >= 2 and all(variance > 0 for variance in spectrum)
         require(holds, "spectrum", spectrum, "a list of 2 or more variances above 0")
         # 3 standard deviations have to fit into [0, 1] around 0.5: clipping more than the far tails would change them.
@@ -266,6 +269,220 @@ class SyntheticGaussian(Dataset):
         pixels = 0.5 + (noise * np.sqrt(self.spectrum)) @ self.basis
         levels = np.rint(pixels.clip(0, 1) * (self.n_levels - 1)).astype(np.uint8)
         return _split(levels, None, self.sizes)
+
+
+@DATASETS.register
+@dataclass(frozen=True)
+class Npz(Dataset):
+    """A user's own grey images, from an npz file below the data root.
+
+    It holds `images` [N, H, W] or [N, 1, H, W] and, where they are of classes, `labels` [N] and, if the classes have names,
+    `class_names` [C]. Or it is split already: `train_images`, `train_labels`, `validation_images` and so on. Whole numbers
+    are grey levels; floats are pixel values in [0, 1], and become the nearest level.
+
+    The settings from `split_sizes` on are the file's unless they are given. A run's specification holds them all: it can be
+    read without the file, and is another one where the file's content is.
+    """
+
+    kind: Literal["npz"] = "npz"
+    file: str = field(kw_only=True)
+    n_levels: int = 256
+    split_sizes: tuple[int, ...] = ()
+    image_shape: tuple[int, ...] = ()
+    class_names: tuple[str, ...] = ()
+    sha256: str = ""
+
+    def __post_init__(self):
+        path = PurePosixPath(self.file)
+        is_below = path.suffix == ".npz" and not path.is_absolute() and ".." not in path.parts
+        require(is_below, "file", self.file, "the path of an .npz file below the data root")
+        require(2 <= self.n_levels <= 256, "n_levels", self.n_levels, "between 2 and 256")
+        if not (self.image_shape and self.split_sizes and self.sha256):
+            try:
+                with self._explained(data_root()) as content:
+                    described = self._described(content)
+            except UserError as error:
+                raise ValueError(str(error)) from error
+            for name, value in described.items():
+                object.__setattr__(self, name, value)  # as dataclasses do it themselves while they are made
+        sizes, shape, names = list(self.split_sizes), list(self.image_shape), list(self.class_names)
+        holds = len(sizes) == 3 and min(sizes) >= 2
+        require(holds, "split_sizes", sizes, "the numbers of training, validation and test images, each 2 or more")
+        holds = len(shape) == 2 and min(shape) >= 1 and shape[0] * shape[1] <= 65_536
+        require(holds, "image_shape", shape, "a height and a width, with 65,536 pixels at most")
+        holds = len(names) <= 256 and all(name.isprintable() and 1 <= len(name) <= 60 for name in names)
+        require(holds, "class_names", names, "256 names at most, each of 1 to 60 printable characters")
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return dict(zip(SPLITS, self.split_sizes, strict=True))
+
+    @property
+    def citation(self) -> str:
+        return f"{self.file}, SHA-256 {self.sha256[:16]}…"
+
+    def load(self, root: Path) -> dict[str, Split]:
+        with self._explained(root) as content:
+            self._described(content)
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                parts = {part: self._part(arrays, part) for part in self._parts(arrays)}
+        if "" not in parts:
+            return {split: parts[f"{split}_"] for split in SPLITS}
+        images, labels = parts[""].images, parts[""].labels
+        # Neighbours are often alike, so the order is shuffled once; RandomState's streams never change between versions.
+        order = np.random.RandomState(0).permutation(len(images))
+        return _split(images[order], None if labels is None else labels[order], self.sizes)
+
+    @contextmanager
+    def _explained(self, root: Path) -> Iterator[bytes]:
+        """The file's content. What is wrong with it is raised as UserError, with its path."""
+        path = root / self.file
+        try:
+            yield path.read_bytes()
+        except FileNotFoundError as error:
+            raise UserError(f"{path}: no such file; put it there, or set VAEBENCH_DATA to a folder that has it") from error
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+        except (BadZipFile, EOFError, NotImplementedError, zlib.error) as error:
+            raise UserError(f"{path}: is damaged, or no npz file ({error})") from error
+        except MemoryError as error:
+            raise UserError(f"{path}: does not fit into memory") from error
+        except ValueError as error:
+            raise UserError(f"{path}: {error}") from error
+
+    def _described(self, content: bytes) -> dict[str, Any]:
+        """What the file says of the settings that may be left out, without reading images. Raises ValueError."""
+        sha256 = hashlib.sha256(content).hexdigest()
+        if self.sha256 not in ("", sha256):
+            met = f"(SHA-256 {sha256[:16]}… in place of {self.sha256[:16]}…)"
+            raise ValueError(f"is another file than the experiment asks for {met}; if it has changed since, start again")
+        with ZipFile(io.BytesIO(content)) as archive:
+            headers = {name.removesuffix(".npy"): self._header(archive, name) for name in archive.namelist()}
+        parts = self._parts(headers)
+        image_shapes = {self._image_shape(f"{part}images", *headers[f"{part}images"]) for part in parts}
+        if len(image_shapes) > 1:
+            raise ValueError(f"its splits have images of different shapes: {sorted(image_shapes)}")
+        counts = tuple(headers[f"{part}images"][0][0] for part in parts)
+        found = {
+            "split_sizes": self._split_sizes(counts),
+            "image_shape": image_shapes.pop(),
+            "class_names": self._class_names(content, dict(zip(parts, counts, strict=True))),
+            "sha256": sha256,
+        }
+        for name, value in found.items():
+            if getattr(self, name) not in ((), "", value):
+                raise ValueError(f"its {name} is {value}, not {getattr(self, name)}")
+        return found
+
+    @staticmethod
+    def _header(archive: ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
+        """An array's shape and type."""
+        if not name.endswith(".npy"):
+            raise ValueError(f"holds {name!r}, which is no array")
+        with archive.open(name) as file:
+            readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+            version = np.lib.format.read_magic(file)
+            if version not in readers:
+                raise ValueError(f"{name} is an array of named columns")
+            shape, _, dtype = readers[version](file)
+        if dtype.hasobject:
+            raise ValueError(f"{name} is pickled Python objects, which could run code and are not read")
+        return shape, dtype
+
+    @staticmethod
+    def _parts(names: Collection[str]) -> tuple[str, ...]:
+        """How the names of the arrays begin: with nothing, or each split. Raises ValueError for names without meaning."""
+        for parts in (("",), tuple(f"{split}_" for split in SPLITS)):
+            images, labels = ({f"{part}{what}" for part in parts} for what in ("images", "labels"))
+            if images <= set(names) <= images | labels | {"class_names"}:
+                if 0 < len(labels & set(names)) < len(parts):
+                    raise ValueError("has labels of some splits only")
+                return parts
+        raise ValueError(
+            f"holds the arrays {', '.join(sorted(names)) or 'none'}; allowed: images, labels, class_names; or, for splits, "
+            "train_images, validation_images, test_images, train_labels, validation_labels, test_labels, class_names"
+        )
+
+    @staticmethod
+    def _image_shape(name: str, shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, ...]:
+        if dtype.kind not in "buif":
+            raise ValueError(f"{name} must be whole numbers or floats, not {dtype}")
+        if len(shape) == 4 and shape[1] == 1:
+            shape = (shape[0], *shape[2:])
+        if len(shape) != 3:
+            raise ValueError(f"{name} must have the shape [N, height, width] or [N, 1, height, width], not {list(shape)}")
+        return shape[1:]
+
+    def _split_sizes(self, counts: tuple[int, ...]) -> tuple[int, ...]:
+        """Of images that are not split, 70 % are for training, 10 % for validation and 20 % for tests."""
+        if len(counts) == 3:
+            return counts
+        [n_images] = counts
+        if n_images < 20 and not self.split_sizes:
+            raise ValueError(f"has {n_images} images; 20 are the fewest that can be split by shares of 70, 10 and 20 %")
+        n_validation, n_test = n_images // 10, n_images // 5
+        sizes = self.split_sizes or (n_images - n_validation - n_test, n_validation, n_test)
+        if sum(sizes) != n_images:
+            raise ValueError(f"has {n_images} images, which split_sizes {list(sizes)} do not add up to")
+        return sizes
+
+    def _class_names(self, content: bytes, counts: dict[str, int]) -> tuple[str, ...]:
+        """Those in the file, else those that are given, else the labels as text; none without labels."""
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            labels = [self._labels(arrays, part, n_images) for part, n_images in counts.items()]
+            names = arrays.get("class_names")
+        if labels[0] is None:
+            if self.class_names or names is not None:
+                raise ValueError("has class_names without labels")
+            return ()
+        highest = max(int(each.max(initial=0)) for each in labels)
+        if names is None:
+            names = np.array(self.class_names or range(highest + 1), str)
+        if names.dtype.kind != "U" or names.ndim != 1:
+            raise ValueError(f"class_names must be text, a name a class, not {names.dtype} of shape {list(names.shape)}")
+        if highest >= len(names):
+            raise ValueError(f"has a label {highest}, and names of {len(names)} classes, which labels count from 0")
+        return tuple(names.tolist())
+
+    @staticmethod
+    def _labels(arrays: Mapping[str, np.ndarray], part: str, n_images: int) -> np.ndarray | None:
+        """uint8 [N], or None where there are none."""
+        name = f"{part}labels"
+        if name not in arrays:
+            return None
+        labels = arrays[name]
+        if labels.dtype.kind not in "ui" or labels.shape != (n_images,):
+            met = f"{labels.dtype} of shape {list(labels.shape)}"
+            raise ValueError(f"{name} must be {n_images} whole numbers, one an image, not {met}")
+        if n_images and not 0 <= labels.min() <= labels.max() <= 255:
+            raise ValueError(f"{name} must be between 0 and 255, not from {labels.min()} to {labels.max()}")
+        return labels.astype(np.uint8)
+
+    def _part(self, arrays: Mapping[str, np.ndarray], part: str) -> Split:
+        images = arrays[f"{part}images"]
+        images = images.reshape(len(images), -1)
+        return Split(self._levels(images, f"{part}images"), self._labels(arrays, part, len(images)))
+
+    def _levels(self, images: np.ndarray, name: str) -> np.ndarray:
+        """Grey levels, uint8, of what the file holds. Raises ValueError where it cannot be that."""
+        highest, is_float = self.n_levels - 1, images.dtype.kind == "f"
+        if is_float and not np.isfinite(images).all():
+            raise ValueError(f"{name} has pixels that are NaN or infinite")
+        low, high = images.min(), images.max()
+        if low < 0 or high > (1 if is_float else highest):
+            allowed = "0 to 1, being floats" if is_float else f"0 to {highest}, as n_levels is {self.n_levels}"
+            raise ValueError(f"{name} has pixels from {low} to {high}; allowed: {allowed}")
+        if is_float:
+            images = np.rint(images.astype(np.result_type(images, np.float32)) * highest)
+        levels = images.astype(np.uint8)
+        lightest = int(levels.max())
+        if levels.min() == lightest:
+            raise ValueError(f"all pixels of {name} are the same: level {lightest} of 0 to {highest}")
+        if 8 * lightest < highest:
+            raise ValueError(
+                f"{name} is nearly black: no level above {lightest} of {highest}; is n_levels {lightest + 1} meant?"
+            )
+        return levels
 
 
 def _split(images: np.ndarray, labels: np.ndarray | None, sizes: dict[str, int]) -> dict[str, Split]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -23,8 +22,6 @@ def prepare(device: str, precision: str = "float32") -> None:
 
     Raises UserError where there is no such device.
     """
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
-        raise UserError(f"device {device!r} is none; allowed: cpu, cuda, cuda:0, cuda:1, …")
     if not is_cuda(device):
         return
     if not torch.cuda.is_available():

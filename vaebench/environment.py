@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -12,6 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from vaebench.errors import UserError
+
+PRECISIONS = ("float32", "tf32")
 PACKAGES = ("vaebench", "torch", "numpy", "pandas", "scipy", "scikit-learn", "snakemake", "mlflow")
 
 # Of glibc's malloc.h.
@@ -54,6 +58,12 @@ def entries(environments: Sequence[Mapping[str, str | None]]) -> dict[str, Count
     """Of each entry its values, and in how many of these records they are."""
     keys = dict.fromkeys(key for environment in environments for key in environment)
     return {key: Counter(str(environment.get(key) or "unknown") for environment in environments) for key in keys}
+
+
+def require_device(device: str) -> None:
+    """Raises UserError for what torch could not mean a device by; whether there is one, `device.prepare` says."""
+    if not re.fullmatch(r"cpu|cuda(:[0-9]+)?", device):
+        raise UserError(f"device {device!r} is none; allowed: cpu, cuda, cuda:0, cuda:1, …")
 
 
 def use_one_thread() -> None:

@@ -6,19 +6,24 @@ like by now. So a new seed or variant trains and scores only what is new, and a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import safetensors.torch
 
 from vaebench import environment, progress
+from vaebench.checkpoints import Checkpoint
 from vaebench.device import describe
+from vaebench.divergence import not_finite
 from vaebench.evaluation import Evaluated, evaluate
 from vaebench.images import Images, blocks, load_images
-from vaebench.keys import evaluation_key, is_scored, is_trained, runs_key, training_key
+from vaebench.keys import checkpoint_key, evaluation_key, is_scored, is_trained, training_key
 from vaebench.latent_dimensions import DIMENSION_COLUMNS, OPTIMAL_COLUMNS, dimensions
-from vaebench.memory import lanes_that_fit
-from vaebench.metrics import compute_all
+from vaebench.memory import in_halves, lanes_that_fit
+from vaebench.metrics import METRICS, compute_all
 from vaebench.specification import Cohort, Evaluation, Experiment, Run
 from vaebench.store import (
     FORMAT,
@@ -32,7 +37,7 @@ from vaebench.store import (
     write_json,
     write_table,
 )
-from vaebench.training import HISTORY_COLUMNS, Checkpoint, TrainedRun, train
+from vaebench.training import HISTORY_COLUMNS, TrainedRun, train
 from vaebench.weights import load_weights
 
 
@@ -89,32 +94,47 @@ def _train(
         return
     made_with = _made_with(device)
     images = _images(missing[0], results)
-    for start, end in blocks(len(missing), lanes_that_fit(missing[0], device) or len(missing)):
-        part = missing[start:end]
-        checkpoint = Checkpoint(checkpoint_path, runs_key(part), checkpoint_seconds)
+
+    def keys(runs: Sequence[Run]) -> list[str]:
+        return [checkpoint_key(run, made_with) for run in runs]
+
+    checkpoint = Checkpoint(checkpoint_path, keys(missing), checkpoint_seconds)
+
+    def train_part(part: Sequence[Run]) -> None:
         with progress.shown(cohort.name, "epoch") as report:
-            trained = train(part, images, checkpoint, device, report)
+            trained = train(part, images, checkpoint.part(keys(part)), device, report)
         for each in trained:
             _save_trained(folder.run(each.run.run_id), each, made_with)
-        checkpoint_path.unlink(missing_ok=True)
+
+    for start, end in blocks(len(missing), lanes_that_fit(missing[0], device) or len(missing)):
+        in_halves(train_part, missing[start:end], cohort.name)
+    checkpoint.remove()
 
 
 def _evaluate(experiment: Experiment, cohort: Cohort, results: Results, device: str = "cpu") -> None:
     folder, evaluation = results.experiment(experiment.name), experiment.evaluation
     missing = [run for run in cohort.runs if not is_scored(folder.run(run.run_id), run, evaluation)]
-    trained = [run for run in missing if read_record(folder.run(run.run_id).record)["diverged_epoch"] is None]
-    print(f"{cohort.name}: {len(trained)} of {len(cohort.runs)} runs to score", flush=True)
-    scored = {}
-    if trained:
-        folders = [folder.run(run.run_id) for run in trained]
-        states = [load_weights(each.weights, each.record) for each in folders]
-        images = _images(trained[0], results)
-        with progress.shown(f"{cohort.name}, scoring", "image") as report:
-            evaluated = evaluate(trained, states, images, evaluation.n_samples, evaluation.split, device, report)
-        scored = dict(zip((run.run_id for run in trained), evaluated, strict=True))
-    made_with = _made_with(device) if missing else {}
+    trained, diverged = [], []
     for run in missing:
-        _save_evaluated(folder.run(run.run_id), run, evaluation, scored.get(run.run_id), made_with)
+        is_trained_to_the_end = read_record(folder.run(run.run_id).record)["diverged_epoch"] is None
+        (trained if is_trained_to_the_end else diverged).append(run)
+    print(f"{cohort.name}: {len(trained)} of {len(cohort.runs)} runs to score", flush=True)
+    made_with = _made_with(device) if missing else {}
+    for run in diverged:
+        _save_unscored(folder.run(run.run_id), run, evaluation, made_with)
+    if not trained:
+        return
+    images = _images(trained[0], results)
+
+    def score_part(part: Sequence[Run]) -> None:
+        folders = [folder.run(run.run_id) for run in part]
+        states = [load_weights(each.weights, each.record) for each in folders]
+        with progress.shown(f"{cohort.name}, scoring", "image") as report:
+            evaluated = evaluate(part, states, images, evaluation.n_samples, evaluation.split, device, report)
+        for into, each in zip(folders, evaluated, strict=True):
+            _save_evaluated(into, each, evaluation, made_with)
+
+    in_halves(score_part, trained, cohort.name)
 
 
 def _made_with(device: str) -> dict[str, str | None]:
@@ -137,7 +157,8 @@ def _save_trained(folder: RunFolder, trained: TrainedRun, made_with: dict[str, s
         "key": training_key(run),
         "run_id": run.run_id,
         "specification": run.model_dump(mode="json"),
-        "diverged_epoch": trained.diverged_epoch,
+        "diverged_epoch": None if trained.diverged is None else trained.diverged.epoch,
+        "diverged_because": None if trained.diverged is None else trained.diverged.because,
         "environment": made_with,
         "files": checksums(*written),
     }
@@ -145,10 +166,36 @@ def _save_trained(folder: RunFolder, trained: TrainedRun, made_with: dict[str, s
 
 
 def _save_evaluated(
-    folder: RunFolder, run: Run, evaluation: Evaluation, evaluated: Evaluated | None, made_with: dict[str, str | None]
+    folder: RunFolder, evaluated: Evaluated, evaluation: Evaluation, made_with: dict[str, str | None]
 ) -> None:
-    """Scores, pictures and latent means of a run; of one that diverged, the fact that there are none."""
-    record = {
+    """Scores, pictures and latent means of a run. One whose scores are not finite has none: it diverged too."""
+    # What overflows is not finite, and is said as such.
+    with np.errstate(over="ignore", invalid="ignore"):
+        metrics, spectrum = compute_all(evaluated.scores), dimensions(evaluated.scores)
+    found = {METRICS[name].label: [value or 0 for value in estimate] for name, estimate in metrics.items()}
+    because = not_finite(found | {f"{name} by dimension": values for name, values in spectrum.items()})
+    if because is not None:
+        _save_unscored(folder, evaluated.run, evaluation, made_with, because)
+        return
+    write_arrays(folder.pictures, vars(evaluated.pictures))
+    write_arrays(folder.latent, vars(evaluated.latent))
+    record = _evaluation_record(evaluated.run, evaluation, made_with) | {
+        "metrics": {name: estimate._asdict() for name, estimate in metrics.items()},
+        "spectrum": {name: values.tolist() for name, values in spectrum.items()},
+        "files": checksums(folder.weights, folder.pictures, folder.latent),
+    }
+    write_json(folder.evaluation, record)
+
+
+def _save_unscored(
+    folder: RunFolder, run: Run, evaluation: Evaluation, made_with: dict[str, str | None], because: str | None = None
+) -> None:
+    """Of a run that diverged, the fact that it has no scores. because: which were not finite, if it was trained well."""
+    write_json(folder.evaluation, _evaluation_record(run, evaluation, made_with) | {"diverged_because": because})
+
+
+def _evaluation_record(run: Run, evaluation: Evaluation, made_with: dict[str, str | None]) -> dict[str, Any]:
+    return {
         "format": FORMAT,
         "key": evaluation_key(run, evaluation),
         "run_id": run.run_id,
@@ -157,13 +204,6 @@ def _save_evaluated(
         "metrics": {},
         "spectrum": {},
     }
-    if evaluated is not None:
-        record["metrics"] = {name: estimate._asdict() for name, estimate in compute_all(evaluated.scores).items()}
-        record["spectrum"] = {name: values.tolist() for name, values in dimensions(evaluated.scores).items()}
-        write_arrays(folder.pictures, vars(evaluated.pictures))
-        write_arrays(folder.latent, vars(evaluated.latent))
-        record["files"] = checksums(folder.weights, folder.pictures, folder.latent)
-    write_json(folder.evaluation, record)
 
 
 def _metric_rows(records: list[dict]) -> pd.DataFrame:

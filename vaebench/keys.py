@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from vaebench.datasets import Dataset
@@ -41,9 +41,9 @@ def is_scored(folder: RunFolder, run: Run, evaluation: Evaluation) -> bool:
     return made_by(folder.evaluation, evaluation_key(run, evaluation))
 
 
-def runs_key(runs: Sequence[Run]) -> str:
-    """Of the training of these runs, in this order."""
-    return _key([(run.run_id, training_key(run)) for run in runs])
+def checkpoint_key(run: Run, made_with: Mapping[str, str | None]) -> str:
+    """Of a training that has not ended: what it is to go on with must be what it was begun with, or its bits are mixed."""
+    return _key(training_key(run), [made_with[part] for part in ("torch", "device", "processor")])
 
 
 def cohort_evaluation_key(experiment: Experiment, cohort: Cohort) -> str:

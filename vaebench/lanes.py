@@ -102,8 +102,11 @@ class Lanes:
         return pytree.tree_map(lambda *values: torch.cat(values, dim=1), *parts)
 
     def are_finite(self) -> Tensor:
-        """Whether all of a lane's parameters are finite: bool [L]."""
-        return torch.stack([buffer.isfinite().all(1) for buffer in self.stack.buffers.values()]).all(0)
+        """Whether all of a lane's parameters and moments are finite: bool [L].
+
+        A moment that is infinite stays so, and leaves its parameters where they are for ever.
+        """
+        return torch.stack([rows.isfinite().all(1) for rows in self._by_name().values()]).all(0)
 
     def keep(self, lanes: Sequence[int]) -> None:
         """Keep these lanes, drop the others."""
@@ -112,26 +115,24 @@ class Lanes:
         adam = self.adam.kept(self.stack.buffers, lanes)
         self._place([self.indices[lane] for lane in lanes], self.stack, adam)
 
-    def state(self) -> dict[str, Tensor]:
-        """Parameters and the optimiser's moments, each lane's on its own: they fit a cohort that is stacked otherwise."""
-        return {
-            f"{index}.{kind}.{name}": rows[lane]
-            for kind, tensors in self._tensors().items()
-            for name, rows in tensors.items()
-            for lane, index in enumerate(self.indices)
-        }
+    def state(self, lane: int) -> dict[str, Tensor]:
+        """One lane's parameters and the optimiser's moments by name: they fit a cohort that is stacked otherwise."""
+        return {name: rows[lane] for name, rows in self._by_name().items()}
 
-    def load_state(self, state: dict[str, Tensor], n_steps: int) -> None:
-        """n_steps: that the optimiser has done."""
-        for kind, tensors in self._tensors().items():
-            for name, rows in tensors.items():
-                for row, index in zip(rows, self.indices, strict=True):
-                    row.copy_(state[f"{index}.{kind}.{name}"])
+    def load_state(self, lane: int, state: dict[str, Tensor]) -> None:
+        """What `state` gave."""
+        for name, rows in self._by_name().items():
+            rows[lane].copy_(state[name])
+
+    def set_steps(self, n_steps: int) -> None:
+        """How many the optimiser has done."""
         for steps in self.adam.steps:
             steps.fill_(n_steps)
 
-    def _tensors(self) -> dict[str, dict[str, Tensor]]:
-        return {"value": self.stack.buffers, "first": self.adam.first, "second": self.adam.second}
+    def _by_name(self) -> dict[str, Tensor]:
+        moments = {"first": self.adam.first, "second": self.adam.second}
+        named = {f"Adam's {order} moment of {name}": rows for order, of in moments.items() for name, rows in of.items()}
+        return self.stack.buffers | named
 
 
 def lanes_together(runs: Sequence[Run], batch_size: int) -> int:

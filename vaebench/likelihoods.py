@@ -339,7 +339,8 @@ class LogisticMixture(_Logistics):
     min_scale: float = 0.001
 
     def __post_init__(self):
-        require(self.n_components >= 2, "n_components", self.n_components, "2 or more")
+        # Beyond 256 there would be more components than levels that pixels commonly have.
+        require(2 <= self.n_components <= 256, "n_components", self.n_components, "between 2 and 256")
         _require_spread("min_scale", self.min_scale)
 
     @property

@@ -1,13 +1,21 @@
-"""How many lanes a device has memory for: an estimate for a model of any shape."""
+"""How many lanes there is memory for: an estimate for a model of any shape, and what to do where that was too many."""
 
 from __future__ import annotations
 
+import errno
+import gc
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from vaebench.device import is_cuda
+from vaebench.environment import available_cores
+from vaebench.errors import UserError
 from vaebench.lanes import SPLIT_BLOCK, build_model
 from vaebench.model import VAE
 from vaebench.stack import Stack
@@ -22,14 +30,103 @@ COPIES = 4
 # Tensors as large as the decoder's outputs that exist for a moment, beyond those kept for the gradient.
 TEMPORARY = 8
 BYTES = 4
+# How libraries say in a plain RuntimeError that memory has run out: torch on the CPU, C++, and CUDA's.
+NO_MEMORY = ("can't allocate memory", "bad_alloc", "ALLOC_FAILED", "out of memory")
+
+
+def in_halves(work: Callable[[Sequence[Run]], None], runs: Sequence[Run], what: str) -> None:
+    """`work(runs)`; where that does not fit into memory, the same of either half of them, and so on, saying so.
+
+    what: the runs' name in what is said. Raises UserError where a run does not fit even alone.
+    """
+    try:
+        work(runs)
+        return
+    except (RuntimeError, MemoryError, OSError) as error:
+        if not is_out_of_memory(error):
+            raise
+        if len(runs) == 1:
+            raise UserError(
+                f"{what}: run {runs[0].run_id} does not fit into memory, not even alone; free memory, or make it smaller: "
+                "a smaller batch_size or latent_size, fewer or narrower hidden layers, fewer n_samples in the evaluation"
+            ) from error
+    # Not within `except`: there the error's traceback holds all that the first try has made.
+    gc.collect()
+    torch.cuda.empty_cache()
+    half = (len(runs) + 1) // 2
+    said = f"{len(runs)} runs do not fit into memory side by side; tried again as {half} and {len(runs) - half}"
+    print(f"{what}: {said}", file=sys.stderr, flush=True)
+    for part in (runs[:half], runs[half:]):
+        in_halves(work, part, what)
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether that is what an error says, or one that led to it."""
+    match error:
+        case None:
+            return False
+        case MemoryError() | torch.OutOfMemoryError() | OSError(errno=errno.ENOMEM):
+            return True
+        case RuntimeError() if any(words in str(error) for words in NO_MEMORY):
+            return True
+    return is_out_of_memory(error.__cause__ or error.__context__)
 
 
 def lanes_that_fit(run: Run, device: str) -> int | None:
-    """How many such runs can train side by side in the memory that a CUDA device has free; None: any number, elsewhere."""
-    if not is_cuda(device):
+    """How many such runs can train side by side in the memory that a job may take; None where that is not known."""
+    free = torch.cuda.mem_get_info(device)[0] if is_cuda(device) else free_on_host()
+    return None if free is None else max(1, int(SHARE * free / bytes_a_lane(run, run.dataset.sizes["train"])))
+
+
+def free_on_host(root: Path = Path("/")) -> int | None:
+    """Bytes that a job on the CPU may still take, by the tightest of the limits that Linux has; None on other systems.
+
+    What the machine or a control group leaves is shared with the jobs on the other cores; RLIMIT_AS is a process's own.
+    """
+    if sys.platform != "linux":
         return None
-    free, _ = torch.cuda.mem_get_info(device)
-    return max(1, int(SHARE * free / bytes_a_lane(run, run.dataset.sizes["train"])))
+    shared = min([*_left_by_machine(root), *_left_by_groups(root)], default=None)
+    bounds = [*_left_by_rlimit(root), *([] if shared is None else [shared // available_cores()])]
+    return max(0, min(bounds)) if bounds else None
+
+
+def _left_by_rlimit(root: Path) -> Iterator[int]:
+    import resource
+
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if most != resource.RLIM_INFINITY:
+        n_pages = int((root / "proc/self/statm").read_text().split()[0])
+        yield most - n_pages * resource.getpagesize()
+
+
+def _left_by_machine(root: Path) -> Iterator[int]:
+    for line in _lines(root / "proc/meminfo"):
+        if line.startswith("MemAvailable:"):
+            yield 1024 * int(line.split()[1])
+
+
+def _left_by_groups(root: Path) -> Iterator[int]:
+    """By each control group of this process, of version 2 or 1; a cache of files is given up when memory is asked for."""
+    for line in _lines(root / "proc/self/cgroup"):
+        _, controllers, name = line.split(":", 2)
+        if controllers not in ("", "memory"):
+            continue
+        limit, used = ("limit_in_bytes", "usage_in_bytes") if controllers else ("max", "current")
+        for group in (PurePosixPath(name), *PurePosixPath(name).parents):
+            folder = root / "sys/fs/cgroup" / controllers / group.relative_to("/")
+            # The root of all groups has no limit, and a container does not see those above its own.
+            for most in _lines(folder / f"memory.{limit}"):
+                if most != "max":
+                    statistics = dict(line.split() for line in _lines(folder / "memory.stat"))
+                    [taken] = _lines(folder / f"memory.{used}")
+                    yield int(most) - int(taken) + int(statistics.get("inactive_file", 0))
+
+
+def _lines(path: Path) -> list[str]:
+    """Of a file of the kernel's; none where it is not there or hidden, as in some containers."""
+    with suppress(OSError):
+        return path.read_text().splitlines()
+    return []
 
 
 def bytes_a_lane(run: Run, n_images: int) -> int:

@@ -110,7 +110,7 @@ def _run_entry(pages: Pages, run: Run, row: pd.Series, history: pd.DataFrame) ->
 def _summary_entry(pages: Pages) -> Entry:
     folder, experiment = pages.folder, pages.experiment
     tables = [folder.runs, folder.summary("csv"), folder.summary("md"), folder.comparisons, folder.linear]
-    figures = folder.figure("*", "png")
+    figures = folder.figure("[!.]*", "png")
     files = {f"tables/{path.name}": path for path in tables}
     files |= {f"figures/{path.name}": path for path in sorted(figures.parent.glob(figures.name))}
     files |= {folder.report.name: folder.report}
@@ -136,6 +136,7 @@ def _tags(run: Run, row: pd.Series, made_with: dict[str, str | None]) -> dict[st
         "run_id": run.run_id,
         "measure": row.measure,
         "status": row.status,
+        "diverged_because": row.diverged_because,
         "collapse": row.collapse,
         "vaebench": made_with["vaebench"],
         "git_commit": made_with["git commit"],

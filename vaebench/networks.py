@@ -9,6 +9,7 @@ torch is imported where it is used, so that an experiment file can be checked wi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from vaebench.registry import Registry, require
@@ -45,7 +46,13 @@ class Mlp(Network):
     stackable = True
 
     def __post_init__(self):
-        require(all(width >= 1 for width in self.hidden), "hidden", list(self.hidden), "a list of widths of 1 or more")
+        widths = list(self.hidden)
+        require(all(width >= 1 for width in widths), "hidden", widths, "a list of widths of 1 or more")
+        # No machine could hold more.
+        holds = len(widths) <= 100 and all(width <= 65_536 for width in widths)
+        require(holds, "hidden", widths, "100 widths of 65,536 at most")
+        n_weights = sum(before * after for before, after in pairwise(widths))
+        require(n_weights <= 5e9, "hidden", widths, "widths between which there are 5 billion weights at most")
 
     def encoder(self, n_pixels: int, latent_size: int) -> nn.Module:
         from vaebench.layers import Perceptron

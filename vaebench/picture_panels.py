@@ -133,8 +133,9 @@ def draw_neighbours(ax: Axes, projection: Projection) -> None:
 
 
 def add_class_legend(drawing: Drawing, names: Sequence[str]) -> None:
-    """What the numbers of the classes stand for, where they are not their names."""
-    entries = [legend_entry(f"{label} {name}", marker="o", color=_colour(label)) for label, name in enumerate(names)]
+    """What the numbers of the classes stand for, where they are not their names. Names are no formulas: a $ is a $."""
+    texts = [f"{label} {name}".replace("$", r"\$") for label, name in enumerate(names)]
+    entries = [legend_entry(text, marker="o", color=_colour(label)) for label, text in enumerate(texts)]
     if any(str(label) != name for label, name in enumerate(names)):
         add_legend(drawing, entries)
 

@@ -89,7 +89,8 @@ def estimated_seconds(cohorts: Iterable[Open], evaluation: Evaluation, cores: in
 
 def makespan(jobs: Iterable[float], cores: int) -> float:
     """When the last of these jobs ends, where a core that is free takes the longest that is left."""
-    busy_until = [0.0] * cores
-    for seconds in sorted(jobs, reverse=True):
+    longest_first = sorted(jobs, reverse=True)
+    busy_until = [0.0] * max(1, min(cores, len(longest_first)))
+    for seconds in longest_first:
         heapq.heapreplace(busy_until, busy_until[0] + seconds)
     return max(busy_until)

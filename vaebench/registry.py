@@ -8,6 +8,7 @@ lists it and the contract tests try it.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 
 class Registry(dict[str, type]):
@@ -32,8 +33,25 @@ class Registry(dict[str, type]):
         self[name] = definition
         return definition
 
+    def with_defaults(self) -> list:
+        """Of each definition whose settings may all be left out, one without any."""
+        required = dataclasses.MISSING
+        return [
+            definition()
+            for definition in self.values()
+            if all(
+                (field.default, field.default_factory) != (required, required) for field in dataclasses.fields(definition)
+            )
+        ]
+
 
 def require(holds: bool, setting: str, value: object, allowed: str) -> None:
     """Raise ValueError with a message for the user unless the bound on a setting holds."""
     if not holds:
-        raise ValueError(f"{setting} must be {allowed}, not {value!r}")
+        raise ValueError(f"{setting} must be {allowed}, not {shown(value)}")
+
+
+def shown(value: object, text_of: Callable[[object], str] = repr, most: int = 200) -> str:
+    """A value that was met, for a message; of a long one, the beginning."""
+    text = text_of(value)
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -27,7 +27,8 @@ class SavedRun:
 
     @cached_property
     def record(self) -> Contents:
-        """What training left: `run_id`, `specification`, `diverged_epoch` (None where it did not), `environment`."""
+        """What training left: `run_id`, `specification`, `diverged_epoch` (None where it did not), `diverged_because`,
+        which older runs lack, `environment`."""
         return read_record(self.folder.record)
 
     @cached_property
@@ -36,15 +37,19 @@ class SavedRun:
 
     @cached_property
     def evaluation(self) -> Contents | None:
-        """What scoring left: `n_samples`, `metrics`, `spectrum`, `environment` (from format 2 on); None before."""
+        """What scoring left: `n_samples`, `metrics`, `spectrum`, `environment` (from format 2 on), `diverged_because` where
+        there are no scores; None before."""
         return read_record(self.folder.evaluation) if self.folder.evaluation.exists() else None
 
     @property
     def state(self) -> str:
-        """ "trained and scored", "trained, not scored", or in which epoch it diverged."""
+        """ "trained and scored", "trained, not scored", or when it diverged and what was not finite."""
         if self.record["diverged_epoch"] is not None:
-            return f"diverged in epoch {self.record['diverged_epoch'] + 1} of {self.specification.epochs}"
-        return "trained, not scored" if self.evaluation is None else "trained and scored"
+            when = f"epoch {self.record['diverged_epoch'] + 1} of {self.specification.epochs}"
+            return _diverged(when, self.record.get("diverged_because"))
+        if self.evaluation is None:
+            return "trained, not scored"
+        return "trained and scored" if self.metrics else _diverged("scoring", self.evaluation.get("diverged_because"))
 
     @property
     def metrics(self) -> dict[str, dict[str, float | None]]:
@@ -70,6 +75,10 @@ class SavedRun:
         if not self.metrics:
             raise UserError(f"{self.folder.run_id} has no pictures: it is {self.state}")
         return read_arrays(self.folder.pictures, self.folder.evaluation)
+
+
+def _diverged(when: str, because: str | None) -> str:
+    return f"diverged in {when}" + (f" ({because})" if because else "")
 
 
 def match(wanted: str, runs: Iterable[str], place: str) -> str:

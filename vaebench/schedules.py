@@ -105,7 +105,8 @@ class Logistic(WarmUp):
 
     def __post_init__(self):
         super().__post_init__()
-        require(self.steepness > 0, "steepness", self.steepness, "above 0")
+        # Far below, its curve is flat to the last bit, and cannot be rescaled.
+        require(self.steepness >= 1e-6, "steepness", self.steepness, "1e-6 or more")
 
     def shape(self, done: float) -> float:
         # logistic(x) = (1 + tanh(x / 2)) / 2. Unlike exp, tanh cannot overflow, and its symmetry makes both ends exact.

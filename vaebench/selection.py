@@ -8,6 +8,7 @@ from typing import Any
 from vaebench import experiment_file
 from vaebench.errors import UserError
 from vaebench.experiment_file import nearest
+from vaebench.registry import shown
 from vaebench.specification import Experiment, Run
 
 
@@ -29,7 +30,7 @@ def choose(experiment: Experiment, variant: str, seed: int, at: Mapping[str, Any
     if len(found) != 1:
         asked = _words(at) if at else "no grid point is named"
         choices = "; ".join(_words(points[index]) for index in found or range(len(points)))
-        raise UserError(f"{place}: {asked}: name one of these with --at: {choices}")
+        raise UserError(f"{place}: {asked}: name one of these with --at: {shown(choices, str, 1000)}")
     return [run for run in experiment.runs if (run.variant, run.seed) == (variant, seed)][found[0]]
 
 

@@ -41,26 +41,38 @@ from vaebench.experiment_file import NAME_RULE, Location, Mistakes, is_name, nea
 from vaebench.likelihoods import LIKELIHOODS, Bernoulli
 from vaebench.metrics import METRICS
 from vaebench.networks import NETWORKS, Mlp
-from vaebench.registry import Registry
+from vaebench.registry import Registry, shown
 from vaebench.schedules import SCHEDULES, Constant
 from vaebench.store import RESERVED_NAMES, of_another_version
 
 # The settings that are definitions, and where those are registered.
 REGISTRIES = {"dataset": DATASETS, "network": NETWORKS, "likelihood": LIKELIHOODS, "kl": SCHEDULES}
 
+# What no machine could train or hold; refused before anything is planned.
+MOST_RUNS = 100_000
+MOST_EPOCHS = 1_000_000
+MOST_DIMENSIONS = 65_536
+MOST_SAMPLES = 1_000_000
+
 _STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 def _checked_name(name: str) -> str:
     if not is_name(name):
-        raise ValueError(f"{name!r} is no name: {NAME_RULE}")
+        raise ValueError(f"{shown(name)} is no name: {NAME_RULE}")
     return name
 
 
 def _checked_metric(name: str) -> str:
     if name not in METRICS:
-        raise ValueError(f"{name!r} is no metric{nearest(name, METRICS)}")
+        raise ValueError(f"{shown(name)} is no metric{nearest(name, METRICS)}")
     return name
+
+
+def _checked_title(title: str) -> str:
+    if "\n" in title.strip():
+        raise ValueError("must be a line of text; a description may have more")
+    return title
 
 
 def _choice(registry: Registry) -> Any:
@@ -91,11 +103,11 @@ class Settings(BaseModel):
     model_config = _STRICT
 
     network: _choice(NETWORKS) = Mlp()
-    latent_size: PositiveInt = 8
+    latent_size: Annotated[PositiveInt, Field(le=MOST_DIMENSIONS)] = 8
     likelihood: _choice(LIKELIHOODS) = Bernoulli()
     kl: _choice(SCHEDULES) = Constant()
     binarisation: Literal["none", "threshold", "static", "dynamic"] = "none"
-    epochs: PositiveInt = 100
+    epochs: Annotated[PositiveInt, Field(le=MOST_EPOCHS)] = 100
     batch_size: PositiveInt = 128
     learning_rate: PositiveFloat = 1e-3
     learning_rate_decay: Literal["none", "linear"] = "none"
@@ -166,7 +178,7 @@ class Evaluation(BaseModel):
 
     model_config = _STRICT
 
-    n_samples: PositiveInt = 100
+    n_samples: Annotated[PositiveInt, Field(le=MOST_SAMPLES)] = 100
     split: Literal["train", "validation", "test"] = "test"
 
 
@@ -176,7 +188,7 @@ class Experiment(BaseModel):
     model_config = _STRICT
 
     extends: Name | None = None
-    title: str
+    title: Annotated[str, AfterValidator(_checked_title)]
     description: str = ""
     dataset: _choice(DATASETS)
     defaults: Settings = Settings()
@@ -208,7 +220,7 @@ class Experiment(BaseModel):
             if not values:
                 mistakes.add("has no values", key)
             if twice := [value for index, value in enumerate(values) if value in values[:index]]:
-                mistakes.add(f"{twice[0]!r} stands twice", key)
+                mistakes.add(f"{shown(twice[0])} stands twice", key)
             for value in values:
                 with mistakes.collected():
                     _parse(Settings, {key: value})
@@ -221,7 +233,7 @@ class Experiment(BaseModel):
         """As the file names them, since the variants may hold mistakes of their own."""
         variants = info.context.get("variants")
         if isinstance(variants, dict) and baseline not in variants:
-            raise ValueError(f"{baseline!r} is no variant{nearest(baseline, variants)}")
+            raise ValueError(f"{shown(baseline)} is no variant{nearest(baseline, variants)}")
         return baseline
 
     @model_validator(mode="after")
@@ -231,6 +243,10 @@ class Experiment(BaseModel):
             for key in self.grid_keys:
                 if key in variant.given():
                     mistakes.add("is set by the grid too; set it in one place", "variants", name, key)
+        n_runs = len(self.variants) * math.prod(map(len, (self.grid or {}).values())) * self.seeds
+        if n_runs > MOST_RUNS:
+            mistakes.add(f"variants, grid and seeds make {n_runs:,} runs; allowed: {MOST_RUNS:,}")
+            mistakes.raise_any()
         with mistakes.collected():
             first_runs = self.first_runs
         mistakes.raise_any()
@@ -299,6 +315,10 @@ class Experiment(BaseModel):
             )
         return self._cohorts_by_name[name]
 
+    def cohort_of(self, run: Run) -> Cohort:
+        """The cohort in which the workflow trains this run."""
+        return next(cohort for cohort in self.cohorts if run in cohort.runs)
+
     @cached_property
     def _cohorts_by_name(self) -> dict[str, Cohort]:
         return {cohort.name: cohort for cohort in self.cohorts}
@@ -332,7 +352,10 @@ def parse_run(content: dict[str, Any], path: Path) -> Run:
 def require_name(name: str, path: Path) -> None:
     """Raises UserError where this name, of an experiment in that file, cannot be its results' folder's."""
     if not is_name(name) or name in RESERVED_NAMES:
-        raise UserError(f"{path}: {name!r} cannot name an experiment: {NAME_RULE}, and none of {', '.join(RESERVED_NAMES)}")
+        rule = f"{NAME_RULE}, and none of {', '.join(RESERVED_NAMES)}"
+        raise UserError(f"{path}: {shown(name)} cannot name an experiment: {rule}")
+    if path.suffix != ".yaml":
+        raise UserError(f"{path}: the name of an experiment file ends in .yaml")
 
 
 class _Prepared(BaseModel):
@@ -353,11 +376,11 @@ def parse_dataset(text: str) -> Dataset:
 
 
 def _parse(model: type[BaseModel], content: dict[str, Any]) -> Any:
-    """By way of JSON: strict in its types, yet with mappings for definitions. What JSON cannot say becomes a string.
+    """By way of JSON: strict in its types, yet with mappings for definitions.
 
     Validators see the whole content as their context.
     """
-    return model.model_validate_json(json.dumps(content, default=str), context=content)
+    return model.model_validate_json(json.dumps(content), context=content)
 
 
 def json_schema() -> dict[str, Any]:

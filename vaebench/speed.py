@@ -32,7 +32,8 @@ class Speed(NamedTuple):
 
 
 def n_parameters(run: Run) -> int:
-    return sum(parameter.numel() for parameter in build_model(run).parameters())
+    with torch.device("meta"):  # shapes without memory
+        return sum(parameter.numel() for parameter in build_model(run).parameters())
 
 
 def speeds(shapes: Mapping[str, Sequence[Run]], evaluation: Evaluation) -> dict[str, Speed]:

@@ -8,14 +8,18 @@ from shlex import quote
 
 import numpy as np
 
+from vaebench import locks
 from vaebench.datasets import SPLITS, Dataset, Split, data_root
 from vaebench.errors import DamagedFileError, UserError
-from vaebench.store import Results, damaged, read_arrays, write_arrays
+from vaebench.store import Results, damaged, read_arrays, sweep, write_arrays
 
 
 def prepare(dataset: Dataset, results: Results) -> None:
     """Load a data set from the data root, downloading what is missing, and keep its splits."""
-    save(dataset, data_root(), results.dataset(dataset.name))
+    path = results.dataset(dataset.name)
+    with locks.held(results.dataset_lock(dataset.name), str(path)):
+        sweep(path.parent, path.stem)
+        save(dataset, data_root(), path)
 
 
 def save(dataset: Dataset, root: Path, path: Path) -> None:

@@ -8,18 +8,22 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from vaebench import costs, places, specification
+from vaebench import costs, locks, places, specification
 from vaebench.costs import StageCost
 from vaebench.datasets import DATASETS, Dataset
+from vaebench.environment import PRECISIONS, require_device
 from vaebench.errors import UserError
+from vaebench.experiment_file import nearest
 from vaebench.specification import Experiment
 from vaebench.store import RESERVED_NAMES, Results, damaged, read_text
 from vaebench.timing import peak_megabytes
@@ -29,27 +33,55 @@ MLFLOW_ADDRESS = "http://127.0.0.1:5000"
 
 _experiments: dict[str, Experiment] = {}
 _settings: dict[str, int] = {}
+# Held until this process ends.
+_claims = ExitStack()
 
 
-def load_requested(arguments: Iterable[str], main_experiment: str, lanes: int | None = None) -> None:
-    """Read the experiments that a call asks for at once, so that a mistake ends it in one line, with nothing planned.
+class Choices(NamedTuple):
+    """What `--config` may set for a call."""
 
-    lanes: of a cohort, in place of what the files say.
+    experiment: str = "digits"  # whose report and tracked runs are made where no target is named
+    lanes: int | None = None  # of a cohort, in place of what the files say
+    device: str = "cpu"
+    precision: str = "float32"  # of matrix products on a GPU
+    checkpoint_seconds: float = 60  # between checkpoints, at least
+
+
+def choices(config: Mapping[str, Any], arguments: Iterable[str]) -> Choices:
+    """What a call's configuration says. The experiments that its arguments ask for are read at once.
+
+    So a mistake ends it in one line, with nothing planned.
     """
-    if lanes is not None:
-        _settings["lanes"] = lanes
-    requested = {Path(target).parts[1] for target in arguments if re.match(r"results/.", target)}
-    for name in sorted(requested - set(RESERVED_NAMES)) or [main_experiment]:
-        try:
+    try:
+        chosen = _checked(config)
+        if chosen.lanes is not None:
+            _settings["lanes"] = chosen.lanes
+        requested = {Path(target).parts[1] for target in arguments if re.match(r"results/.", target)}
+        for name in sorted(requested - set(RESERVED_NAMES)) or [chosen.experiment]:
             experiment(name)
-        except UserError as error:
-            sys.exit(f"vaebench: {error}")
+    except UserError as error:
+        sys.exit(f"vaebench: {error}")
+    return chosen
+
+
+def _checked(config: Mapping[str, Any]) -> Choices:
+    if unknown := [key for key in config if key not in Choices._fields]:
+        raise UserError(f"--config {unknown[0]}: no such setting{nearest(unknown[0], Choices._fields)}")
+    chosen = Choices(**config)
+    require_device(str(chosen.device))
+    if chosen.precision not in PRECISIONS:
+        raise UserError(f"--config precision={chosen.precision}: is not known{nearest(str(chosen.precision), PRECISIONS)}")
+    if not (isinstance(chosen.checkpoint_seconds, int | float) and 0 <= chosen.checkpoint_seconds < math.inf):
+        raise UserError(f"--config checkpoint_seconds={chosen.checkpoint_seconds}: must be a number, 0 or more")
+    return chosen
 
 
 def experiment(name: str) -> Experiment:
     """experiments/NAME.yaml, read once."""
     if name not in _experiments:
-        _experiments[name] = specification.load(Path("experiments") / f"{name}.yaml", **_settings)
+        path = Path("experiments") / f"{name}.yaml"
+        specification.require_name(name, path)  # it may lead out of that folder
+        _experiments[name] = specification.load(path, **_settings)
     return _experiments[name]
 
 
@@ -69,10 +101,10 @@ def dataset(name: str) -> Dataset:
 
 
 def _datasets() -> Iterator[Dataset]:
-    yield from (definition() for definition in DATASETS.values())
+    yield from DATASETS.with_defaults()
     yield from (loaded.dataset for loaded in _experiments.values())
     # A job on another machine is told the file's name only, not the experiment that asks for it.
-    for path in sorted(Path("experiments").glob("*.yaml")):
+    for path in sorted(Path("experiments").glob("[!.]*.yaml")):
         with suppress(UserError):
             yield specification.load(path).dataset
 
@@ -84,6 +116,35 @@ def cohort_files(name: str) -> list[str]:
     return [str(path) for file in files for path in (file.history, file.metrics, file.spectrum)]
 
 
+def begin(outputs: Iterable[str]) -> None:
+    """At the start of a call, claim what it is going to make; where another call makes some of that, end in one line."""
+    try:
+        _claims.enter_context(claimed(map(Path, outputs), Results()))
+    except UserError as error:
+        sys.exit(f"vaebench: {error}")
+
+
+@contextmanager
+def claimed(outputs: Iterable[Path], results: Results) -> Iterator[None]:
+    """Within the block, no other call makes anything of the same experiments, nor the same data sets.
+
+    outputs: files that this call is going to make. Raises UserError where another call is at it.
+    """
+    with ExitStack() as claims:
+        for lock, what in sorted({_claim(path, results) for path in outputs}):
+            claims.enter_context(locks.held(lock, what, wait=False))
+        yield
+
+
+def _claim(output: Path, results: Results) -> tuple[Path, str]:
+    """The lock that a call holds which makes this file, and what it stands for."""
+    place, *_ = output.relative_to(results.root).parts
+    if place == "datasets":
+        return results.dataset_lock(output.stem, "call"), str(output)
+    folder = results.experiment(place)
+    return folder.call_lock, str(folder.path)
+
+
 def close() -> str:
     """At the end of a call, keep what the stages of its experiments cost; that, and where the results lie, in words."""
     planning = StageCost("planning", 1, None, round(time.process_time(), 2), round(peak_megabytes()))
@@ -91,13 +152,14 @@ def close() -> str:
     for name in _experiments:
         folder = Results().experiment(name)
         stages = costs.stage_costs(notes(experiment(name), Results()), planning)
-        if stages:
-            costs.keep(folder, stages)
-            lines += [f"{name}: {costs.sentence(stages)}", *costs.lines(stages)]
-        try:
-            places.fill(folder.report, "mlflow", _links(folder.tracked))
-        except UserError as error:
-            lines.append(str(error))
+        with locks.held(folder.tables_lock, str(folder.path)):
+            if stages:
+                costs.keep(folder, stages)
+                lines += [f"{name}: {costs.sentence(stages)}", *costs.lines(stages)]
+            try:
+                places.fill(folder.report, "mlflow", _links(folder.tracked))
+            except UserError as error:
+                lines.append(str(error))
         if folder.report.exists():
             lines.append(f"report: {folder.report}")
         if folder.tracked.exists():

@@ -8,7 +8,8 @@ results/NAME/runs/RUN_ID/run.json               a trained run: specification, st
                          evaluation.json        its scores
                          pictures.npz           originals, reconstructions, samples, traversals …
                          latent.npz             posterior means and labels
-results/NAME/cohorts/COHORT/checkpoint.safetensors   of a training job that has not ended
+results/NAME/cohorts/COHORT/checkpoint.safetensors   of a training job that has not ended; also of parts of its runs
+                            checkpoint.previous.safetensors   the one before
                             history.parquet     the histories of all its runs
                             metrics.parquet     run_id, metric, value, standard_error
                             spectrum.parquet    run_id, rank, dimension, kl …
@@ -17,15 +18,18 @@ results/NAME/{runs,summary,comparisons}.csv …   tables, report.html; checksums
              figures/NAME.{png,svg,pdf}         and variants/VARIANT/NAME.{png,svg} below it
              costs/VERB/COHORT.json …           what each job cost; stages.csv sums it up
              logs/VERB/COHORT.log …             what it said
+             locks/                             of what one process makes at a time, see vaebench.locks
 results/benchmarks/                             what benchmarks/ measured of vaebench itself
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
 import os
+import re
 import struct
 import sys
 import zlib
@@ -61,8 +65,8 @@ MALFORMED_NPZ = (
     struct.error,
     zlib.error,
 )
-# Folders of results/ that belong to no experiment.
-RESERVED_NAMES = ("datasets", "reference", "mlartifacts", "benchmarks")
+# Names in results/ that belong to no experiment.
+RESERVED_NAMES = ("datasets", "reference", "mlartifacts", "benchmarks", "mlflow.db", "mlflow.db.lock")
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,10 @@ class Results:
 
     def dataset_cost(self, name: str) -> Path:
         return self.root / "datasets" / f"{name}.json"
+
+    def dataset_lock(self, *job: str) -> Path:
+        """Held by who makes the data set; with "call", by a call of the workflow that is going to."""
+        return self.root / "datasets" / "locks" / f"{'.'.join(job)}.lock"
 
     def experiment(self, name: str) -> ExperimentFolder:
         return ExperimentFolder(self.root / name)
@@ -91,6 +99,10 @@ class Results:
     @property
     def mlflow_artifacts(self) -> Path:
         return self.root / "mlartifacts"
+
+    @property
+    def mlflow_lock(self) -> Path:
+        return self.root / "mlflow.db.lock"
 
 
 @dataclass(frozen=True)
@@ -172,6 +184,20 @@ class ExperimentFolder:
     def log(self, *job: str) -> Path:
         """What a job said when it last ran."""
         return self.path / "logs" / f"{'/'.join(job)}.log"
+
+    def cohort_lock(self, name: str) -> Path:
+        """Held by who trains or scores runs of this cohort."""
+        return self.path / "locks" / "cohort" / f"{name}.lock"
+
+    @property
+    def tables_lock(self) -> Path:
+        """Held by who makes tables, figures or report, or mirrors them."""
+        return self.path / "locks" / "tables.lock"
+
+    @property
+    def call_lock(self) -> Path:
+        """Held by a call of the workflow, from its first job to its end."""
+        return self.path / "locks" / "call.lock"
 
 
 @dataclass(frozen=True)
@@ -458,5 +484,41 @@ def replacing(path: Path) -> Iterator[Path]:
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             temporary.replace(path)
+            _flush_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    """A new name is on disk only when its folder is."""
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    except OSError as error:
+        # Some file systems cannot flush a folder.
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+            raise
+    finally:
+        os.close(file)
+
+
+def sweep(folder: Path, stem: str | None = None) -> None:
+    """Remove what killed processes left in this folder of files that they were writing: of all, or of this stem.
+
+    To be called by who holds the lock of these files; those of processes that live on this machine stay all the same.
+    """
+    name = ".+" if stem is None else re.escape(stem)
+    for path in folder.glob(".*"):
+        left = re.fullmatch(rf"\.{name}\.(\d{{1,9}})(\.[^.]+)?", path.name)
+        if left and not _lives(int(left[1])):
+            path.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True

@@ -57,9 +57,10 @@ GAP_TOLERANCE = 0.1
 class Tables:
     """All tables of one experiment.
 
-    runs: a row a run; a column per setting, `measure`, `status` ("trained" or "diverged"), `diverged_epoch`, for each
-        metric its value and `<metric>_standard_error` over images, `collapse` as `latent_dimensions.collapse_verdict` gives
-        it, and `collapsed_dimensions`, the indices of those, such as "3 7 12".
+    runs: a row a run; a column per setting, `measure`, `status` ("trained" or "diverged"), `diverged_epoch`, which a run
+        that diverged in scoring has not, `diverged_because`, for each metric its value and `<metric>_standard_error` over
+        images, `collapse` as `latent_dimensions.collapse_verdict` gives it, and `collapsed_dimensions`, the indices of
+        those, such as "3 7 12".
     summary: a row per variant and grid point; `likelihood` in words, `measure`, `binarisation`, `n` seeds trained,
         `n_diverged`, `collapse` in words such as "none 2, partial 3", and for each metric its mean over them `<metric>`,
         the mean's interval `<metric>_low` to `<metric>_high`, and the interquartile mean `<metric>_iqm`.
@@ -123,8 +124,10 @@ def environments(experiment: Experiment, folder: ExperimentFolder) -> dict[str, 
 def load(folder: ExperimentFolder) -> Tables:
     """The tables that `aggregate` wrote. Raises UserError where one is missing, unreadable, or not as it was written."""
     record = folder.checksums
+    runs = _read_csv(folder.runs, ["run_id", "variant", "status", *METRICS], record)
     return Tables(
-        runs=_read_csv(folder.runs, ["run_id", "variant", "status", *METRICS], record),
+        # Tables of older versions do not say why a run diverged.
+        runs=runs if "diverged_because" in runs else runs.assign(diverged_because=None),
         summary=_read_csv(folder.summary("csv"), ["variant", "n", *METRICS], record),
         comparisons=_read_csv(folder.comparisons, ["variant", "metric", "baseline"], record),
         history=_with_elbo(read_table(folder.history, HISTORY_NEEDED, record)),
@@ -158,8 +161,13 @@ def runs_table(
     experiment: Experiment, folder: ExperimentFolder, metrics: pd.DataFrame, spectrum: pd.DataFrame
 ) -> pd.DataFrame:
     rows = []
+    scored = set(metrics.run_id)
     for run in experiment.runs:
-        diverged_epoch = read_record(folder.run(run.run_id).record)["diverged_epoch"]
+        files = folder.run(run.run_id)
+        record = read_record(files.record)
+        # Without scores, but trained to the end: the scores were not finite.
+        diverged_in_scoring = record["diverged_epoch"] is None and run.run_id not in scored
+        because = (read_record(files.evaluation) if diverged_in_scoring else record).get("diverged_because")
         rows.append(
             {
                 "run_id": run.run_id,
@@ -167,8 +175,9 @@ def runs_table(
                 **flat_settings(run),
                 "measure": measure(run),
                 "n_samples": experiment.evaluation.n_samples,
-                "status": "trained" if diverged_epoch is None else "diverged",
-                "diverged_epoch": diverged_epoch,
+                "status": "trained" if record["diverged_epoch"] is None and not diverged_in_scoring else "diverged",
+                "diverged_epoch": record["diverged_epoch"],
+                "diverged_because": because,
             }
         )
     runs = pd.DataFrame(rows).astype({"diverged_epoch": "Int64"})
@@ -352,7 +361,8 @@ def _against_optimum(experiment: Experiment, spectrum: pd.DataFrame) -> pd.DataF
 
 def _read_csv(path: Path, columns: Iterable[str] = (), record: Path | None = None) -> pd.DataFrame:
     """Names stay text, also "1" and "nan", and so do lists of a single number and columns that are empty."""
-    table = read_csv(path, columns, record, texts=("run_id", "variant", "baseline", "collapse", "collapsed_dimensions"))
+    texts = ("run_id", "variant", "baseline", "diverged_because", "collapse", "collapsed_dimensions")
+    table = read_csv(path, columns, record, texts)
     if wrong := [column for column in columns if column in METRICS and not is_numeric_dtype(table[column])]:
         raise damaged(path, f"{wrong[0]!r} holds other values than numbers")
     return _together(table)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import string
 from pathlib import Path
 
+import yaml
+
+from vaebench import experiment_file
 from vaebench.datasets import DATASETS
 from vaebench.errors import UserError
-from vaebench.experiment_file import nearest
-from vaebench.specification import require_name
+from vaebench.specification import parse_dataset, require_name
 from vaebench.store import write_text
 
 TEMPLATE = string.Template("""\
@@ -51,14 +54,20 @@ evaluation: {n_samples: 100}
 
 
 def write(name: str, dataset: str, folder: Path = Path("experiments")) -> Path:
-    """Write folder/NAME.yaml. Raises UserError for a name or data set that cannot be, and where that file is there."""
+    """Write folder/NAME.yaml; dataset: as an experiment file names it, such as "mnist" or "{kind: npz, file: my.npz}".
+
+    Raises UserError for a name or data set that cannot be, and where that file is there.
+    """
     path = folder / f"{name}.yaml"
     require_name(name, path)
-    if dataset not in DATASETS:
-        raise UserError(f"dataset: {dataset!r} is not known{nearest(dataset, DATASETS)}")
+    is_small = parse_dataset(dataset).n_pixels <= 64
     if path.exists():
         raise UserError(f"{path}: is there already; choose another name, or edit it")
-    is_small = DATASETS[dataset]().n_pixels <= 64
     sizes = {"width": 128, "epochs": 50} if is_small else {"width": 400, "epochs": 10}
-    write_text(path, TEMPLATE.substitute(name=name, dataset=dataset, datasets=", ".join(DATASETS), **sizes))
+    # As it was asked for, in one line, without what a definition adds.
+    asked = yaml.safe_dump(
+        [experiment_file.parse(dataset, "dataset")], default_flow_style=True, sort_keys=False, width=math.inf
+    )
+    names = {"name": name, "dataset": asked.strip()[1:-1], "datasets": ", ".join(DATASETS)}
+    write_text(path, TEMPLATE.substitute(names, **sizes))
     return path

@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import re
-import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -23,11 +22,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from vaebench import locks
 from vaebench.errors import UserError
 from vaebench.mlflow_entries import SUMMARY, Entry, Source, entries
 from vaebench.mlflow_pages import Pages
 from vaebench.specification import Experiment
-from vaebench.store import Results, replacing, write_csv
+from vaebench.store import Results, replacing, sweep, write_csv
 from vaebench.tables import load_current
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ def track(experiment: Experiment, results: Results) -> None:
     folder = results.experiment(experiment.name)
     tables = load_current(experiment, folder)
     server = os.environ.get("MLFLOW_TRACKING_URI")
-    with _locked(results), _explained(server, results):
+    # Several processes that create one SQLite database corrupt it.
+    with locks.held(results.mlflow_lock, f"what MLflow shows of {results.root}"), _explained(server, results):
         client = _connect(server, results)
         artifacts = None if server else (results.mlflow_artifacts / experiment.name).resolve().as_uri()
         mlflow_id = _mlflow_experiment(client, experiment.name, artifacts)
@@ -167,30 +168,13 @@ def _create_database(results: Results) -> None:
     """Whole or not at all: MLflow cannot mend a database whose creation was interrupted."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
+    sweep(results.root, results.mlflow_database.stem)
     with replacing(results.mlflow_database) as temporary:
         SqlAlchemyStore(_sqlite_uri(temporary), results.mlflow_artifacts.resolve().as_uri()).engine.dispose()
 
 
 def _sqlite_uri(path: Path) -> str:
     return f"sqlite:///{path.resolve().as_posix()}"
-
-
-@contextmanager
-def _locked(results: Results) -> Iterator[None]:
-    """One process at a time: several that create one SQLite database corrupt it."""
-    from filelock import FileLock, Timeout
-
-    path = results.mlflow_database.with_suffix(".db.lock")
-    lock = FileLock(path)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        print(f"waiting for another `vaebench track` to end; it holds {path}", file=sys.stderr, flush=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Training a cohort: the loop, its history, checkpoints and resuming.
+"""Training a cohort: the loop, its history, which runs diverge, and where to go on.
 
 Adam on distortion + weight · |Σ_i max(rate_i, free_nats) − capacity|, with means over a batch of the distortion and of each
 latent dimension's rate; without free nats and capacity this is distortion + weight · rate. An epoch is a fresh permutation
@@ -7,27 +7,24 @@ of the training images in batches of equal size; the images left over wait for t
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from vaebench import checkpoints
+from vaebench.checkpoints import Checkpoint, LaneState
+from vaebench.divergence import Divergence, not_finite
 from vaebench.images import Images, blocks
 from vaebench.lanes import Epoch, Lanes, lanes_together
 from vaebench.latent_dimensions import ACTIVE_VARIANCE
 from vaebench.model import VAE
 from vaebench.specification import Run
-from vaebench.store import replacing
 from vaebench.streams import generator
 
 HISTORY_COLUMNS = (
@@ -40,11 +37,20 @@ HISTORY_COLUMNS = (
     "active_units",  # on the validation images, after the epoch
     "seconds",  # the cohort's, shared evenly among its lanes
 )
+# What is told of an epoch but for its number and seconds, in words.
+MEASURED = (
+    "KL weight",
+    "rate in training",
+    "distortion in training",
+    "rate in validation",
+    "distortion in validation",
+    "active units",
+)
 
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A run's end: its parameters, a row of history for each epoch, and the epoch in which it diverged, if it did.
+    """A run's end: its parameters, a row of history for each epoch, and in which epoch and why it diverged, if it did.
 
     A diverged run has no parameters, and its history ends with the epoch before.
     """
@@ -52,19 +58,7 @@ class TrainedRun:
     run: Run
     state: dict[str, Tensor] | None
     history: pd.DataFrame
-    diverged_epoch: int | None
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """Where a cohort's training keeps its state, written at the end of an epoch when the last one is `seconds` old.
-
-    key: of the runs and the code that made it; a checkpoint with another key is left aside. The caller removes the file.
-    """
-
-    path: Path
-    key: str
-    seconds: float = 60
+    diverged: Divergence | None
 
 
 def train(
@@ -106,8 +100,8 @@ class Training:
         self.n_epochs = first.epochs
         self.n_steps = len(images.levels["train"]) // first.batch_size
         self.epoch = 0
-        self.diverged: dict[int, int] = {}
-        self.history: list[list[float]] = []
+        self.diverged: dict[int, Divergence] = {}
+        self.history: list[list[list[float]]] = [[] for _ in runs]
         width = lanes_together(runs, first.batch_size)
         self.stacks = [
             Lanes(self.runs[start:end], range(start, end), images, device) for start, end in blocks(len(runs), width)
@@ -122,11 +116,11 @@ class Training:
         start = time.perf_counter()
         rows = [row for lanes, epoch in self.next_epoch() for row in self._run_epoch(lanes, epoch)]
         seconds = (time.perf_counter() - start) / len(rows)
-        for index, is_finite, row in rows:
-            if is_finite:
-                self.history.append([index, self.epoch, *row, seconds])
+        for index, broken, row in rows:
+            if broken is None:
+                self.history[index].append([self.epoch, *row, seconds])
             else:
-                self.diverged[index] = self.epoch
+                self.diverged[index] = Divergence(self.epoch, broken)
         self._drop_diverged()
         self.epoch += 1
 
@@ -137,15 +131,21 @@ class Training:
             if len(kept) < len(lanes):
                 lanes.keep(kept)
 
-    def _run_epoch(self, lanes: Lanes, epoch: Epoch) -> list[tuple[int, bool, list[float]]]:
-        """Of each lane its run, whether it is finite, and the row of history but for the seconds."""
+    def _run_epoch(self, lanes: Lanes, epoch: Epoch) -> list[tuple[int, str | None, list[float]]]:
+        """Of each lane its run, what is not finite if anything is, and the row of history but for epoch and seconds."""
         train_rate, train_distortion = lanes.train_epoch(epoch)
         if self.runs[0].likelihood.is_fitted:
             self._fit_shared_outputs(lanes)
         columns = [epoch.weights[-1], train_rate, train_distortion, *self._validate(lanes)]
         rows = torch.stack([column.double() for column in columns], dim=1)
         finite = rows.isfinite().all(1) & lanes.are_finite()
-        return list(zip(lanes.indices, finite.tolist(), rows.tolist(), strict=True))
+        broken = [None if finite[lane] else self._broken(lanes, lane, row) for lane, row in enumerate(rows)]
+        return list(zip(lanes.indices, broken, rows.tolist(), strict=True))
+
+    def _broken(self, lanes: Lanes, lane: int, row: Tensor) -> str | None:
+        """What is not finite of a lane after an epoch, in words."""
+        measured = dict(zip(MEASURED, row.tolist(), strict=True))
+        return not_finite(measured | {name: tensor.cpu() for name, tensor in lanes.state(lane).items()})
 
     def next_epoch(self) -> Iterator[tuple[Lanes, Epoch]]:
         """Each stack with what its steps will read. Lanes with the same seed share their streams, wherever they stand."""
@@ -216,46 +216,44 @@ class Training:
 
     def result(self) -> list[TrainedRun]:
         """Of every run, in the order given."""
-        history = pd.DataFrame(self.history, columns=["run", *HISTORY_COLUMNS]).astype({"run": int, "epoch": int})
         states = {index: lanes.stack.state(lane) for lanes in self.stacks for lane, index in enumerate(lanes.indices)}
         return [
             TrainedRun(
                 run,
                 state=states.get(index),
-                history=history[history.run == index].drop(columns="run").reset_index(drop=True),
-                diverged_epoch=self.diverged.get(index),
+                history=pd.DataFrame(self.history[index], columns=HISTORY_COLUMNS, dtype=float).astype({"epoch": int}),
+                diverged=self.diverged.get(index),
             )
             for index, run in enumerate(self.runs)
         ]
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint, whole or not at all. Its tensors can be loaded without running code."""
-        tensors = {name: tensor for lanes in self.stacks for name, tensor in lanes.state().items()}
-        tensors["history"] = torch.tensor(self.history, dtype=torch.float64).reshape(-1, 1 + len(HISTORY_COLUMNS))
-        described = {"key": checkpoint.key, "epoch": self.epoch, "diverged": list(self.diverged.items())}
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        with replacing(checkpoint.path) as temporary:
-            save_file(tensors, temporary, {"state": json.dumps(described)})
+        """Write a checkpoint, whole or not at all."""
+        checkpoints.save(checkpoint, self.epoch, self._lane_states())
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint, if there is one; one that does not fit, or cannot be read, is left aside, saying so."""
-        if not checkpoint.path.exists():
+        """Go on from a checkpoint, if there is one of all these runs. Only before the first epoch."""
+        saved = checkpoints.load(checkpoint, self._lane_states()[0], self.n_epochs)
+        if saved is None:
             return
-        try:
-            with safe_open(checkpoint.path, framework="pt", device=self.device) as file:
-                described = json.loads(file.metadata()["state"])
-                names = file.keys()
-                tensors = {name: file.get_tensor(name) for name in names}
-        except (OSError, SafetensorError) as error:
-            print(f"{checkpoint.path}: unreadable checkpoint ({error}), training starts anew", file=sys.stderr)
-            return
-        if described["key"] != checkpoint.key:
-            print(f"{checkpoint.path}: a checkpoint of other runs or other code, training starts anew", file=sys.stderr)
-            return
-        self.epoch = described["epoch"]
-        self.diverged = dict(described["diverged"])
-        self.history = tensors.pop("history").tolist()
+        self.epoch = saved.epoch
+        self.history = [lane.history.tolist() for lane in saved.lanes]
+        self.diverged = {index: lane.diverged for index, lane in enumerate(saved.lanes) if lane.diverged is not None}
         self._drop_diverged()
         for lanes in self.stacks:
-            lanes.load_state(tensors, n_steps=self.epoch * self.n_steps)
+            lanes.set_steps(self.epoch * self.n_steps)
+            for lane, index in enumerate(lanes.indices):
+                lanes.load_state(lane, saved.lanes[index].tensors)
         print(f"goes on after epoch {self.epoch} of {self.n_epochs}", flush=True)
+
+    def _lane_states(self) -> list[LaneState]:
+        """Of every run, in the order given."""
+        tensors = {index: lanes.state(lane) for lanes in self.stacks for lane, index in enumerate(lanes.indices)}
+        return [
+            LaneState(
+                torch.tensor(rows, dtype=torch.float64).reshape(-1, len(HISTORY_COLUMNS)),
+                tensors.get(index, {}),
+                self.diverged.get(index),
+            )
+            for index, rows in enumerate(self.history)
+        ]

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from vaebench import costs, loading, progress, stages
+from vaebench import costs, loading, locks, progress, stages
 from vaebench.costs import StageCost
 from vaebench.environment import available_cores
 from vaebench.errors import UserError
@@ -60,14 +60,16 @@ def run(experiment: str | Path, results: str | Path = "results", cores: int | No
         *([job(verb, str(path))] for verb in ("aggregate", "draw", "report")),
     ]
     n_done, n_runs = 0, len(loaded.runs)
-    with progress.shown(loaded.name, "run") as report:
+    outputs = [folder.report, *([results.dataset(loaded.dataset.name)] if steps[0] else [])]
+    with stages.claimed(outputs, results), progress.shown(loaded.name, "run") as report:
         report(n_done, n_runs)
         for jobs in steps:
             for done in _side_by_side(jobs, cores):
                 n_done += done.n_runs
                 report(n_done, n_runs)
     planning = StageCost("planning", 1, None, round(time.process_time() - begun, 2), round(peak_megabytes()))
-    costs.keep(folder, costs.stage_costs(stages.notes(loaded, results), planning))
+    with locks.held(folder.tables_lock, str(folder.path)):
+        costs.keep(folder, costs.stage_costs(stages.notes(loaded, results), planning))
     return loading.load(folder.path)
 
 
