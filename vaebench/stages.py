@@ -6,6 +6,7 @@ The Snakefile itself holds rules only. Imports no torch.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import re
@@ -20,7 +21,7 @@ from vaebench.costs import StageCost
 from vaebench.datasets import DATASETS, Dataset
 from vaebench.errors import UserError
 from vaebench.specification import Experiment
-from vaebench.store import RESERVED_NAMES, Results
+from vaebench.store import RESERVED_NAMES, Contents, Results, read_text, try_to_write
 from vaebench.timing import peak_megabytes
 
 # Where `make ui` shows the runs.
@@ -86,27 +87,39 @@ def cohort_files(name: str) -> list[str]:
 def close() -> str:
     """At the end of a call, keep what the stages of its experiments cost; that, and where the results lie, in words."""
     planning = StageCost("planning", 1, None, round(time.process_time(), 2), round(peak_megabytes()))
-    lines = []
-    for name in _experiments:
-        folder = Results().experiment(name)
-        stages = costs.stage_costs(notes(experiment(name), Results()), planning)
-        if stages:
-            costs.keep(folder, stages)
-            lines += [f"{name}: {costs.sentence(stages)}", *costs.lines(stages)]
-        places.fill(folder.report, "mlflow", _links(folder.tracked))
-        if folder.report.exists():
-            lines.append(f"report: {folder.report}")
-        if folder.tracked.exists():
-            lines.append("runs:   make ui")
-    return "\n".join(lines)
+    try:
+        return "\n".join(line for name in _experiments for line in _closed(name, planning))
+    except UserError as error:
+        sys.exit(f"vaebench: {error}")
+
+
+def _closed(name: str, planning: StageCost) -> Iterator[str]:
+    folder = Results().experiment(name)
+    stages = costs.stage_costs(notes(experiment(name), Results()), planning)
+    if stages:
+        costs.keep(folder, stages)
+        yield f"{name}: {costs.sentence(stages)}"
+        yield from costs.lines(stages)
+    places.fill(folder.report, "mlflow", _links(folder.tracked))
+    if folder.report.exists():
+        yield f"report: {folder.report}"
+    if folder.tracked.exists():
+        yield "runs:   make ui"
+
+
+def explain_failure() -> None:
+    """Where nothing can be written below results/, say so: the logs of the steps, which would, lie there too."""
+    try:
+        try_to_write(Results().root)
+    except UserError as error:
+        print(f"vaebench: {error}", file=sys.stderr)
 
 
 def _links(tracked: Path) -> str:
     """Where the report finds its runs in MLflow, as data for its script; empty before they are tracked."""
     rows, links = [], {}
     if tracked.exists():
-        with tracked.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
+        rows = [Contents(tracked, row) for row in csv.DictReader(io.StringIO(read_text(tracked)))]
     if rows and "mlflow_experiment_id" in rows[0]:  # it is not in files of older versions
         server = os.environ.get("MLFLOW_TRACKING_URI", "")
         address = re.sub("(?<=://)[^/@]*@", "", server) if server.startswith("http") else MLFLOW_ADDRESS

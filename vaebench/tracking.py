@@ -9,6 +9,7 @@ mlflow takes seconds to import, so that happens where it is used.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from vaebench.disk import REMEDIES, told
 from vaebench.errors import UserError
 from vaebench.mlflow_entries import SUMMARY, Entry, Source, entries
 from vaebench.mlflow_pages import Pages
@@ -42,6 +44,13 @@ MLFLOW_DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+# What SQLite says of the disk.
+SQLITE_FAULTS = {
+    "database or disk is full": errno.ENOSPC,
+    "disk I/O error": errno.EIO,
+    "readonly database": errno.EROFS,
+    "unable to open database file": errno.EACCES,
 }
 
 
@@ -214,5 +223,11 @@ def _explained(server: str | None, results: Results) -> Iterator[None]:
         yield
     except (MlflowException, RequestException, SQLAlchemyError) as error:
         fault = (str(error).strip() or repr(error)).splitlines()[0]
+        remedy = next((REMEDIES[cause] for words, cause in SQLITE_FAULTS.items() if words in fault), remedy)
         message = f"MLflow at {server or _sqlite_uri(results.mlflow_database)}: {fault}; {remedy}, then track again"
         raise UserError(re.sub(r"(?<=://)[^/@\s]*@", "", message)) from error
+    except OSError as error:
+        # Of artifacts, which MLflow copies to their place.
+        if error.errno not in REMEDIES:
+            raise
+        raise told(error, error.filename2 or error.filename or results.mlflow_artifacts, "written") from error

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from vaebench.images import Images, blocks
@@ -27,7 +27,7 @@ from vaebench.lanes import Epoch, Lanes, lanes_together
 from vaebench.latent_dimensions import ACTIVE_VARIANCE
 from vaebench.model import VAE
 from vaebench.specification import Run
-from vaebench.store import replacing
+from vaebench.store import write_bytes
 from vaebench.streams import generator
 
 HISTORY_COLUMNS = (
@@ -234,8 +234,7 @@ class Training:
         tensors["history"] = torch.tensor(self.history, dtype=torch.float64).reshape(-1, 1 + len(HISTORY_COLUMNS))
         described = {"key": checkpoint.key, "epoch": self.epoch, "diverged": list(self.diverged.items())}
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        with replacing(checkpoint.path) as temporary:
-            save_file(tensors, temporary, {"state": json.dumps(described)})
+        write_bytes(checkpoint.path, safetensors.torch.save(tensors, {"state": json.dumps(described)}))
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint, if there is one; one that does not fit, or cannot be read, is left aside, saying so."""
