@@ -329,4 +329,8 @@ def test_on_a_gpu_either_half_goes_on_from_the_checkpoint(make_experiment, tmp_p
     for results in (free, full):
         jobs.evaluate_cohort(experiment, cohort, results)
     assert_made_alike(experiment, free, full)
-    assert not list(full.experiment(experiment.name).cohort(cohort.name).path.glob("checkpoint*"))
+    files = full.experiment(experiment.name).cohort(cohort.name)
+    assert not list(files.path.glob("checkpoint*"))
+    files.checkpoint.touch()  # as where a job was killed after its last run
+    jobs.train_cohort(experiment, cohort, full)
+    assert not files.checkpoint.exists()
