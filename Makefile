@@ -1,6 +1,6 @@
 # make report   the main job: trains the digits experiment and says where its report lies
 # make test     every test, in the same environment
-# make test-long   many random kills, in a quarter of an hour
+# make test-long   many random kills; five minutes of CPU time
 # make lint     formatting and lint of code and workflow
 # make docs     the documentation as a site, in site/; it opens without a network
 # make ui       the MLflow pages of all runs, on this machine only, at PORT 5000

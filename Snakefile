@@ -13,7 +13,9 @@ from vaebench import keys, stages
 from vaebench.figures import FIGURES
 
 experiment = stages.experiment
-main_experiment, lanes, device, precision, checkpoint_seconds = stages.choices(config, sys.argv)
+main_experiment, lanes, device, precision, checkpoint_seconds = stages.choices(
+    config, sys.argv
+)
 lanes_option = f"--lanes {lanes}" if lanes else ""
 
 

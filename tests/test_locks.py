@@ -83,5 +83,5 @@ def test_a_file_system_without_locks_is_said_and_the_work_goes_on(tmp_path, monk
 def test_where_no_lock_can_be_made_the_path_is_named(tmp_path):
     (tmp_path / "results").write_text("a file, no folder")
     path = tmp_path / "results/tiny/tables.lock"
-    with pytest.raises(UserError, match=rf"^{path}: cannot be made \(Not a directory\)"), locks.held(path, "the tables"):
+    with pytest.raises(UserError, match=rf"^{path}: cannot be written \(Not a directory\)"), locks.held(path, "the tables"):
         pass

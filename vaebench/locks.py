@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from vaebench import disk
 from vaebench.errors import UserError
 
 # What a file system answers that has no locks.
@@ -27,13 +28,11 @@ def held(path: Path, what: str, wait: bool = True) -> Iterator[None]:
 
     what: is made there, in words. Where another process holds the lock, this one waits, saying so in one line; without
     `wait` it raises UserError. Where the file system has no locks it says so, and goes on. Raises UserError where the
-    file cannot be made.
+    file cannot be written.
     """
-    try:
+    with disk.explained(path, "written"):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be made ({error.strerror}), so {what} cannot be either") from error
     try:
         _lock(file, path, what, wait)
         yield
