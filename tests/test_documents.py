@@ -111,6 +111,20 @@ def test_the_design_names_every_module_and_which_import_torch():
             assert (f"`{module}`*" in read("docs/design.md")) == (module in WITH_TORCH), module
 
 
+def test_every_fault_of_the_reliability_page_names_its_tests():
+    last_cells = [row.rstrip(" |").rpartition(" | ")[2] for row in rows(read("docs/reliability.md"))]
+    named = [cell for cell in last_cells if cell not in ("test", "---")]
+    assert len(named) > 90
+    for cell in named:
+        file = None
+        for part in re.findall(r"`([^`]+)`", cell):
+            name, _, function = part.partition("::")
+            file = name or file
+            found = re.findall(r"^def (test_\w+)", read(f"tests/{file}"), re.M)
+            assert function in found if function else found, part
+        assert file, cell
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_within_the_repository_lead_somewhere(document):
     path = TOP / document
