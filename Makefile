@@ -47,14 +47,20 @@ benchmark: .venv/ready .venv-pythae/ready
 	python -m benchmarks.growth
 
 # pythae in an environment of its own, with this one's torch; without it the benchmark says so and goes on.
+PYTHAE = 76eafe2f956a632b9d89fc899bb7018ef93f8a7a00a556d356bb0517befacb72
+
 .venv-pythae/ready: .venv/ready
 	$(PYTHON) -m venv .venv-pythae
 	python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$$(.venv-pythae/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/shared.pth"
-	.venv-pythae/bin/python -m pip install --quiet --disable-pip-version-check --no-deps pythae==0.1.2 && touch $@ || echo "pythae 0.1.2 cannot be had here"
+	echo "pythae==0.1.2 --hash=sha256:$(PYTHAE)" | .venv-pythae/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement /dev/stdin && touch $@ || echo "pythae 0.1.2 cannot be had here"
+
+# Nothing is built with a setuptools that the lock does not pin: it is installed first, and no package brings its own.
+INSTALL = python -m pip install --quiet --disable-pip-version-check --no-build-isolation
 
 .venv/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("vaebench needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; say make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
-	python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
-	python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	sed -n '/^setuptools==/,/[^\\]$$/p' requirements.lock | $(INSTALL) --require-hashes --requirement /dev/stdin
+	$(INSTALL) --require-hashes --requirement requirements.lock
+	$(INSTALL) --no-deps --editable .
 	touch $@

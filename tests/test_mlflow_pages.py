@@ -13,8 +13,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
+import psutil
 import pytest
 from test_tracking import fill
 
@@ -51,9 +53,16 @@ def results(tmp_path_factory) -> Results:
     return results
 
 
+class Ui(NamedTuple):
+    """What `make ui` has started. session: of all its processes. log: what it said."""
+
+    session: int
+    port: int
+    log: Path
+
+
 @pytest.fixture(scope="module")
-def address(browser, results) -> Iterator[str]:
-    """Of the experiment's runs, as `make ui` says it."""
+def ui(results) -> Iterator[Ui]:
     port = free_port()
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     command = ["make", "--file", TOP / "Makefile", "--old-file", ".venv/ready", "ui", f"PORT={port}"]
@@ -71,10 +80,16 @@ def address(browser, results) -> Iterator[str]:
     ):
         try:
             wait_for(f"http://127.0.0.1:{port}/health", process, log)
-            yield re.search(r"^results/tiny/tracked\.csv: (.*)$", log.read_text(encoding="utf-8"), re.MULTILINE)[1]
+            yield Ui(process.pid, port, log)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGTERM)
+
+
+@pytest.fixture(scope="module")
+def address(browser, ui) -> str:
+    """Of the experiment's runs, as `make ui` says it."""
+    return re.search(r"^results/tiny/tracked\.csv: (.*)$", ui.log.read_text(encoding="utf-8"), re.MULTILINE)[1]
 
 
 def free_port() -> int:
@@ -93,6 +108,19 @@ def wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
         else:
             return
     raise AssertionError(f"MLflow has not started in {PATIENCE} s: {log.read_text(encoding='utf-8')}")
+
+
+def test_it_listens_to_this_machine_only_and_tells_nobody(ui):
+    processes = [process for process in psutil.process_iter() if os.getsid(process.pid) == ui.session]
+    sockets = {process: process.net_connections("inet") for process in processes}
+    listening = {process: [each for each in sockets[process] if each.status == psutil.CONN_LISTEN] for process in processes}
+    addresses = {tuple(each.laddr) for found in listening.values() for each in found}
+    assert addresses == {("127.0.0.1", ui.port)}
+    assert {each.raddr.ip for found in sockets.values() for each in found if each.raddr} <= {"127.0.0.1"}
+    settings = tracking.NO_TELEMETRY | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    for process in (process for process, found in listening.items() if found):
+        assert settings.items() <= process.environ().items(), process.cmdline()
+    assert not [process for process in processes if "huey" in " ".join(process.cmdline())]
 
 
 @pytest.fixture

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from vaebench.errors import UserError
 from vaebench.latent_dimensions import DIMENSION_COLUMNS, OPTIMAL_COLUMNS
 from vaebench.metrics import METRICS
 from vaebench.mlflow_entries import PICTURE
-from vaebench.specification import Experiment, Run
+from vaebench.specification import Experiment, Run, load
 from vaebench.store import Results, replacing, write_json
 from vaebench.training import HISTORY_COLUMNS
 
@@ -106,8 +108,8 @@ def shown(results: Results, name: str = "tiny") -> dict:
     return by_name
 
 
-def ids(results: Results) -> dict[str, str]:
-    return {name: run.info.run_id for name, run in shown(results).items()}
+def ids(results: Results, name: str = "tiny") -> dict[str, str]:
+    return {run_name: run.info.run_id for run_name, run in shown(results, name).items()}
 
 
 def everything(results: Results) -> tuple:
@@ -352,13 +354,30 @@ def test_a_damaged_database_is_one_line(make_experiment, results, capsys):
     assert not results.experiment("tiny").tracked.exists()
 
 
-def test_moved_results_are_refused(make_experiment, results):
+@pytest.mark.parametrize("old_is_there", [True, False])
+def test_moved_and_copied_results_are_refused_until_the_index_is_made_anew(make_experiment, results, old_is_there):
     experiment = make_experiment()
     fill(experiment, results)
     tracking.track(experiment, results)
-    moved = Results(results.root.rename(results.root.with_name("moved")))
-    with pytest.raises(UserError, match=r"moved or copied: delete its mlflow\.db"):
-        tracking.track(experiment, moved)
+    elsewhere = Results(results.root.with_name("another place, ü"))
+    if old_is_there:
+        shutil.copytree(results.root, elsewhere.root)
+        before = everything(results)
+    else:
+        results.root.rename(elsewhere.root)
+    with pytest.raises(UserError, match=r"moved or copied: delete its mlflow\.db and mlartifacts/, then track again"):
+        tracking.track(experiment, elsewhere)
+    # In a third place, since this process has the database open.
+    anew = Results(Path(shutil.copytree(elsewhere.root, results.root.with_name("anew"))))
+    anew.mlflow_database.unlink()
+    shutil.rmtree(anew.mlflow_artifacts)
+    tracking.track(experiment, anew)
+    assert len(shown(anew)) == 5
+    assert len(list(anew.mlflow_artifacts.rglob("*.png"))) == 4
+    if old_is_there:
+        assert everything(results) == before
+    else:
+        assert not results.root.exists()
 
 
 def test_missing_and_outdated_tables_are_refused(make_experiment, results):
@@ -392,6 +411,120 @@ def test_an_interrupted_creation_leaves_no_database(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         tracking._create_database(Results(tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+def content(results: Results) -> dict[str, dict]:
+    """All that MLflow shows, by experiment and run, but for the ids that it makes up itself and when it made them."""
+    found = {}
+    for experiment in client(results).search_experiments(filter_string="name != 'Default'"):
+        mlflow_id = experiment.experiment_id
+
+        def plain(tags: dict[str, str], mlflow_id: str = mlflow_id) -> dict[str, str]:
+            texts = {name: text.replace(f"/experiments/{mlflow_id}/", "/experiments/ID/") for name, text in tags.items()}
+            return {name: text for name, text in texts.items() if name != "content"}  # a hash of the others
+
+        found[experiment.name] = {"tags": plain(experiment.tags)}
+        for name, run in shown(results, experiment.name).items():
+            folder = results.mlflow_artifacts / experiment.name / run.info.run_id / "artifacts"
+            files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+            points = {
+                metric: [tuple(point) for point in client(results).get_metric_history(run.info.run_id, metric)]
+                for metric in run.data.metrics
+            }
+            data = [item.dataset for item in run.inputs.dataset_inputs]
+            inputs = [(each.name, each.digest, each.profile, json.loads(each.source)) for each in data]
+            times = run.info.start_time, run.info.end_time
+            facts = {"status": run.info.status, "times": times, "params": run.data.params, "tags": plain(run.data.tags)}
+            found[experiment.name][name] = facts | {"points": points, "inputs": inputs, "files": files}
+    return found
+
+
+def plainly(content: dict, results: Results) -> dict:
+    """The same, wherever the results lie."""
+    return ast.literal_eval(repr(content).replace(str(results.root), "results"))
+
+
+def test_an_index_made_anew_is_equal_to_the_one_that_grew(make_experiment, results):
+    one, other = make_experiment(), make_experiment("other", title="Another", variants={"bce": {"latent_size": 2}})
+    for experiment in (one, other):
+        fill(experiment, results, diverged={"bce-s1": 2})
+        results.experiment(experiment.name).report.write_text(experiment.title, encoding="utf-8")
+        tracking.track(experiment, results)
+    # The index has seen an earlier title, a run that is no more, other scores, and tables made again.
+    one = make_experiment(title="A new title", seeds=1)
+    table = pd.read_csv(results.experiment("other").runs)
+    table.loc[0, "elbo"] = -7.5
+    table.to_csv(results.experiment("other").runs, index=False)
+    tables.aggregate(one, results)
+    for experiment in (one, other):
+        tracking.track(experiment, results)
+    tables.aggregate(one, results)
+    tracking.track(one, results)
+    grown = content(results)
+    assert {name: len(parts) - 1 for name, parts in grown.items()} == {"tiny": 3, "other": 3}
+
+    # In a copy, since this process has the database open.
+    before = everything(results)
+    anew = Results(Path(shutil.copytree(results.root, results.root.with_name("copy"))))
+    anew.mlflow_database.unlink()
+    shutil.rmtree(anew.mlflow_artifacts)
+    for experiment in (other, one):
+        tracking.track(experiment, anew)
+    assert plainly(content(anew), anew) == plainly(grown, results)
+    assert everything(results) == before
+    tracked = pd.read_csv(anew.experiment("tiny").tracked)
+    assert set(tracked.mlflow_run_id) == set(ids(anew).values()) - {ids(anew)["summary"]}
+
+
+def test_a_database_in_use_is_waited_for(make_experiment, results):
+    """As `mlflow ui` holds it when it writes: by a lock of SQLite's, which no lock of ours keeps out."""
+    experiment = make_experiment()
+    fill(experiment, results)
+    other = sqlite3.connect(results.mlflow_database, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    thread = threading.Thread(target=tracking.track, args=(experiment, results))
+    thread.start()
+    thread.join(timeout=0.5)
+    assert thread.is_alive()
+    other.execute("ROLLBACK")
+    other.close()
+    thread.join()
+    assert len(shown(results)) == 5
+    assert results.experiment("tiny").tracked.exists()
+
+
+def test_a_database_in_use_for_too_long_is_one_line(make_experiment, results):
+    experiment = make_experiment()
+    fill(experiment, results)
+    other = sqlite3.connect(results.mlflow_database, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(UserError, match=r"mlflow\.db: .*database is locked.*close what uses the file") as error:
+        tracking.track(experiment, results)
+    assert "\n" not in str(error.value)
+    assert not results.experiment("tiny").tracked.exists()
+    other.close()
+    tracking.track(experiment, results)
+    assert len(shown(results)) == 5
+
+
+def test_two_at_once_of_one_and_of_two_experiments(write_experiment, tmp_path):
+    """Both begin with no database."""
+    files = [write_experiment(), write_experiment("other", seeds=1)]
+    experiments, results = [load(path) for path in files], Results(tmp_path / "results")
+    for experiment in experiments:
+        fill(experiment, results)
+    code = "import sys; from vaebench.cli import main; [main(['track', file]) for file in sys.argv[1:]]"
+    calls = [[sys.executable, "-c", code, *map(str, order)] for order in (files, files[::-1])]
+    started = [
+        subprocess.Popen(call, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for call in calls
+    ]
+    ends = [process.communicate() for process in started]
+    assert "".join(said + faults for said, faults in ends).count("MLflow runs logged") == 4, ends
+    for experiment, n_runs in zip(experiments, (5, 3), strict=True):
+        tracked = pd.read_csv(results.experiment(experiment.name).tracked)
+        found = ids(results, experiment.name)
+        assert len(found) == n_runs
+        assert set(tracked.mlflow_run_id) == set(found.values()) - {found["summary"]}
 
 
 def test_only_one_process_at_a_time_mirrors(make_experiment, results, monkeypatch):

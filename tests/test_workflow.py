@@ -1,6 +1,7 @@
 """The whole workflow on a tiny experiment, in a copy of this repository: what runs again, and what does not."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from repository import TINY, call, copy_repository, planned, snakemake, write
+from repository import REPOSITORY, TINY, call, copy_repository, environment, planned, snakemake, write
 from safetensors.torch import load_file
 
 from vaebench import specification
@@ -24,8 +25,17 @@ def finished(tmp_path_factory) -> Path:
     """The repository after the tiny experiment has run; tests copy it before they change it."""
     folder = copy_repository(tmp_path_factory.mktemp("finished"))
     write(folder)
-    (folder / "said.txt").write_text(snakemake(folder).stdout)
+    with pytest.MonkeyPatch.context() as patch:
+        write_down_what_is_asked(patch, folder)
+        (folder / "said.txt").write_text(snakemake(folder).stdout)
     return folder
+
+
+def write_down_what_is_asked(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Of any network, by all Python processes that are started from now on, in asked.txt."""
+    (folder / "asked.txt").write_text("")
+    patch.setenv("ASKED", str(folder / "asked.txt"))
+    patch.setenv("PYTHONPATH", str(REPOSITORY / "tests/audit"), prepend=os.pathsep)
 
 
 @pytest.fixture
@@ -311,3 +321,170 @@ def test_snakemakes_own_report_can_be_made(copied):
     text = (copied / "snakemake-report.html").read_text(encoding="utf-8")
     assert "training-curves.svg" in text
     assert "Summary over seeds" in text
+
+
+def test_nothing_is_asked_of_a_network(finished):
+    assert asked_elsewhere(finished) == []
+
+
+def asked_elsewhere(folder: Path) -> list[str]:
+    """What was asked but of this machine itself. (urllib3 binds a port of its own, to see whether there is IPv6.)"""
+    lines = (folder / "asked.txt").read_text().splitlines()
+    return [line for line in lines if not re.search(r"'(127\.0\.0\.1|::1)'", line)]
+
+
+def test_what_is_asked_of_a_network_is_written_down(tmp_path, monkeypatch):
+    write_down_what_is_asked(monkeypatch, tmp_path)
+    code = "import socket; server = socket.create_server(('127.0.0.1', 0)); socket.create_connection(server.getsockname())"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    asked = (tmp_path / "asked.txt").read_text()
+    assert re.findall(r"^(\S+) .*'127.0.0.1'", asked, re.MULTILINE) == [
+        "socket.bind",
+        "socket.getaddrinfo",
+        "socket.connect",
+    ]
+
+
+def without_network() -> list[str]:
+    """How to start a command where there is no network at all, not even this machine's own."""
+    command = ["unshare", "--net", "--map-root-user"]
+    if shutil.which(command[0]) is None or subprocess.run([*command, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("network namespaces cannot be made here")
+    return command
+
+
+VERBS = """
+import vaebench as vb
+from vaebench.cli import main
+
+for call in ("new mine", "check experiments/tiny.yaml", "train experiments/tiny.yaml --variant bce", "show bce-z2-s0"):
+    assert main(call.split()) == 0, call
+tiny = vb.load("results/tiny")
+assert tiny.model("bce-z2-s0").reconstruct(tiny.images("bce-z2-s0")).shape == (360, 64)
+"""
+
+
+def test_the_verbs_and_loading_need_no_network_and_ask_nothing_of_one(copied, monkeypatch):
+    write_down_what_is_asked(monkeypatch, copied)
+    shutil.rmtree(next(copied.glob("results/tiny/runs/bce-z2-s0-*")))  # to be trained
+    command = [*without_network(), sys.executable, "-c", VERBS]
+    done = subprocess.run(command, cwd=copied, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert asked_elsewhere(copied) == []
+
+
+@pytest.mark.long
+def test_the_workflow_needs_no_network(finished, tmp_path):
+    folder = copy_repository(tmp_path)
+    write(folder)
+    command = [*without_network(), sys.executable, "-m", "snakemake", "--cores", "2", "--config", "experiment=tiny"]
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (folder / "results/tiny/runs.csv").read_bytes() == (finished / "results/tiny/runs.csv").read_bytes()
+    assert (folder / "results/tiny/tracked.csv").exists()
+
+
+def test_runs_are_tracked_while_others_are_trained(copied):
+    for path in (copied / "results").glob("ml*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (copied / "results/tiny/tracked.csv").unlink()
+    write(copied, "long", defaults=TINY["defaults"] | {"epochs": 150}, seeds=1)
+    [cohort] = specification.load(copied / "experiments/long.yaml").cohorts
+    arguments = ["cohort", "experiments/long.yaml", "--cohort", cohort.name, "--checkpoint-seconds", "0"]
+    training = [sys.executable, "-m", "vaebench", *arguments]
+    with subprocess.Popen(training, cwd=copied, stdout=subprocess.DEVNULL) as process:
+        while not (copied / "results/long/cohorts" / cohort.name / "checkpoint.safetensors").exists():
+            assert process.poll() is None
+            time.sleep(0.002)
+        process.send_signal(signal.SIGSTOP)
+        try:
+            call(copied, "vaebench", "track", "experiments/tiny.yaml")
+            assert process.poll() is None
+        finally:
+            process.send_signal(signal.SIGCONT)
+    assert process.returncode == 0
+    assert len(pd.read_csv(copied / "results/tiny/tracked.csv")) == 4
+    assert len(list(copied.glob("results/long/runs/*/evaluation.json"))) == 2
+
+
+@pytest.mark.parametrize("change", [{"title": "Another title"}, pytest.param({"seeds": 3}, marks=pytest.mark.long)])
+def test_a_server_that_is_down_keeps_only_the_index_from_being_made(copied, monkeypatch, change):
+    write(copied, **change)
+    with monkeypatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        done = snakemake(copied, check=False)
+    assert done.returncode == 1
+    assert "vaebench: MLflow at http://127.0.0.1:9: " in done.stdout + done.stderr
+    assert len(pd.read_csv(copied / "results/tiny/runs.csv")) == 2 * change.get("seeds", 2)
+    page = (copied / "results/tiny/report.html").read_text(encoding="utf-8")
+    assert change.get("title", TINY["title"]) in page
+    assert planned(copied) == {"track"}
+
+
+def test_results_in_another_checkout_are_taken_as_they_are(finished, tmp_path):
+    """Copied without their times, and without what Snakemake knows of them."""
+    folder = copy_repository(tmp_path)
+    write(folder)
+    shutil.copytree(finished / "results", folder / "results", copy_function=shutil.copyfile)
+    newest_first = sorted((path for path in folder.glob("results/**/*") if path.is_file()), reverse=True)
+    for i, path in enumerate(newest_first):
+        os.utime(path, (1e9 + i, 1e9 + i))
+    weights = {path: path.stat().st_mtime_ns for path in folder.glob("results/tiny/runs/*/weights.safetensors")}
+    snakemake(folder, "results/tiny/runs.csv")
+    assert len(weights) == 4
+    assert {path: path.stat().st_mtime_ns for path in weights} == weights
+    assert (folder / "results/tiny/runs.csv").read_bytes() == (finished / "results/tiny/runs.csv").read_bytes()
+
+
+# Root may write everywhere, unless it has given that up: PR_CAPBSET_DROP, CAP_DAC_OVERRIDE.
+READ_ONLY = """
+import ctypes, os, sys
+
+ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)
+os.execv(sys.executable, [sys.executable, "-c", sys.argv[1]])
+"""
+LOOKING = """
+import pathlib
+
+import vaebench as vb
+from vaebench.cli import main
+
+try:
+    pathlib.Path("results/written").touch()
+except PermissionError:
+    pass
+else:
+    raise AssertionError("the folder is not read-only")
+for call in ("show bce-z2-s0", "check experiments/tiny.yaml --no-estimate"):
+    assert main(call.split()) == 0, call
+tiny = vb.load("results/tiny")
+assert tiny.model("bce-z2-s0").reconstruct(tiny.images("bce-z2-s0")).shape == (360, 64)
+assert len(tiny.pictures("bce-z2-s0")["samples"]) == 10
+assert len(tiny.history) == 8
+assert main(["track", "experiments/tiny.yaml"]) == 1
+"""
+
+
+def test_results_that_are_read_only_elsewhere_can_be_looked_at(finished, tmp_path):
+    folder = tmp_path / "another place, é"
+    folder.mkdir()
+    write(copy_repository(folder))
+    results = Path(shutil.copytree(finished / "results", folder / "results"))
+    parts = [results, *results.rglob("*")]
+    before = {path: path.stat() for path in parts}
+    for path in parts:
+        path.chmod(0o500 if path.is_dir() else 0o400)
+    try:
+        command = [sys.executable, "-c", READ_ONLY, LOOKING]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    finally:
+        for path in parts:
+            path.chmod(before[path].st_mode)
+    assert done.returncode == 0, done.stderr
+    [line] = done.stderr.splitlines()
+    assert line.startswith("vaebench: ")
+    assert "results/mlflow.db" in line
+    assert {path: path.stat().st_mtime_ns for path in [results, *results.rglob("*")]} == {
+        path: stat.st_mtime_ns for path, stat in before.items()
+    }

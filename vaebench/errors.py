@@ -1,5 +1,6 @@
 """What a user can mend. The command line prints these as one line, without a traceback."""
 
+import re
 from pathlib import Path
 
 
@@ -14,3 +15,8 @@ class DamagedFileError(UserError):
         super().__init__(f"{path}: {fault}; {remedy}")
         self.path = path
         self.fault = fault
+
+
+def without_credentials(text: str) -> str:
+    """The same text, without the names and passwords that stand in addresses before an @."""
+    return re.sub(r"(?<=://)\S*@", "", text)

@@ -56,8 +56,8 @@ class Source(NamedTuple):
 class Entry:
     """All that is logged as one MLflow run.
 
-    key: the run_id, or "summary". files: content by artifact path. seconds: of training. modified: when the results were
-    written, in seconds since 1970; no part of the identity, as copying results/ changes it.
+    key: the run_id, or "summary". files: content by artifact path. seconds: of training. modified: when its record was
+    written, for the summary the last run's, in seconds since 1970; no part of the identity, as copying results/ changes it.
     """
 
     key: str
@@ -119,7 +119,7 @@ def _summary_entry(pages: Pages) -> Entry:
         key=SUMMARY,
         name=SUMMARY,
         tags={"kind": SUMMARY, NOTE: pages.summary_note()},
-        modified=folder.runs.stat().st_mtime,
+        modified=max(folder.run(run.run_id).record.stat().st_mtime for run in experiment.runs),
         params=_texts(pages.shared_settings | evaluation),
         files={name: folder.published(path) for name, path in files.items() if path.exists()},
     )

@@ -22,7 +22,7 @@ from vaebench import costs, locks, places, specification
 from vaebench.costs import StageCost
 from vaebench.datasets import DATASETS, Dataset
 from vaebench.environment import PRECISIONS, require_device
-from vaebench.errors import UserError
+from vaebench.errors import UserError, without_credentials
 from vaebench.experiment_file import nearest
 from vaebench.specification import Experiment
 from vaebench.store import RESERVED_NAMES, Results, damaged, read_text
@@ -172,7 +172,7 @@ def _links(tracked: Path) -> str:
     rows, links = _rows(tracked) if tracked.exists() else [], {}
     if rows and rows[0].keys() >= {"run_id", "mlflow_run_id", "mlflow_experiment_id"}:  # not in files of older versions
         server = os.environ.get("MLFLOW_TRACKING_URI", "")
-        address = re.sub("(?<=://)[^/@]*@", "", server) if re.match("https?://", server) else MLFLOW_ADDRESS
+        address = without_credentials(server) if re.match("https?://", server) else MLFLOW_ADDRESS
         links = {
             "experiment": f"{address}/#/experiments/{rows[0]['mlflow_experiment_id']}",
             "runs": {row["run_id"]: row["mlflow_run_id"] for row in rows},

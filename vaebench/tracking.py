@@ -12,18 +12,18 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from vaebench import locks
-from vaebench.errors import UserError
+from vaebench.errors import UserError, without_credentials
 from vaebench.mlflow_entries import SUMMARY, Entry, Source, entries
 from vaebench.mlflow_pages import Pages
 from vaebench.specification import Experiment
@@ -36,10 +36,12 @@ if TYPE_CHECKING:
 
 # mlflow heeds DO_NOT_TRACK only where it is "true".
 NO_TELEMETRY = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-# Unless the user sets them: a dead server is reported within seconds, not minutes; no lines of progress.
+# Unless the user sets them: a dead server is reported within seconds, one that never answers, or asks for patience, within
+# minutes; no lines of progress.
 MLFLOW_DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
@@ -55,9 +57,9 @@ def track(experiment: Experiment, results: Results) -> None:
     os.environ.update({name: os.environ.get(name, value) for name, value in MLFLOW_DEFAULTS.items()})
     folder = results.experiment(experiment.name)
     tables = load_current(experiment, folder)
-    server = os.environ.get("MLFLOW_TRACKING_URI")
+    server = os.environ.get("MLFLOW_TRACKING_URI") or None
     # Several processes that create one SQLite database corrupt it.
-    with locks.held(results.mlflow_lock, f"what MLflow shows of {results.root}"), _explained(server, results):
+    with _explained(server, results), locks.held(results.mlflow_lock, f"what MLflow shows of {results.root}"):
         client = _connect(server, results)
         artifacts = None if server else (results.mlflow_artifacts / experiment.name).resolve().as_uri()
         mlflow_id = _mlflow_experiment(client, experiment.name, artifacts)
@@ -70,17 +72,19 @@ def track(experiment: Experiment, results: Results) -> None:
 
 
 def _mirror(client: MlflowClient, mlflow_id: str, wanted: Iterable[Entry]) -> dict[str, str]:
-    """Log what is not there, then delete what is out of date; MLflow's run ids by key."""
+    """Log what is not there, then delete what else is there; MLflow's run ids by key."""
     found = _found(client, mlflow_id)
     ids, n_new = {}, 0
     for entry in wanted:
         whole = found[entry.identity]
         n_new += not whole
         ids[entry.key] = whole.pop() if whole else _log(client, mlflow_id, entry)
-    left = [mlflow_run_id for copies in found.values() for mlflow_run_id in copies]
-    for mlflow_run_id in left:
+    if n_new:  # once more: a server that answers late is asked again, and may have made a run twice
+        found = _found(client, mlflow_id)
+    left = set(chain.from_iterable(found.values())) - set(ids.values())
+    for mlflow_run_id in sorted(left):
         client.delete_run(mlflow_run_id)
-    print(f"{n_new} of {len(ids)} MLflow runs logged, the others were there; {len(left)} out of date deleted", flush=True)
+    print(f"{n_new} of {len(ids)} MLflow runs logged, the others were there; {len(left)} others deleted", flush=True)
     return ids
 
 
@@ -180,8 +184,8 @@ def _sqlite_uri(path: Path) -> str:
 @contextmanager
 def _explained(server: str | None, results: Results) -> Iterator[None]:
     """Faults of MLflow's database or server as a UserError: where, what, and what to do."""
+    from google.protobuf.json_format import ParseError
     from mlflow.exceptions import MlflowException
-    from requests import RequestException
     from sqlalchemy.exc import SQLAlchemyError
 
     remedy = "see that the server runs and MLFLOW_TRACKING_URI is right"
@@ -189,7 +193,7 @@ def _explained(server: str | None, results: Results) -> Iterator[None]:
         remedy = "close what uses the file (such as `mlflow ui`), or delete it if it is damaged: it is made anew"
     try:
         yield
-    except (MlflowException, RequestException, SQLAlchemyError) as error:
+    except (MlflowException, ParseError, OSError, SQLAlchemyError) as error:
         fault = (str(error).strip() or repr(error)).splitlines()[0]
         message = f"MLflow at {server or _sqlite_uri(results.mlflow_database)}: {fault}; {remedy}, then track again"
-        raise UserError(re.sub(r"(?<=://)[^/@\s]*@", "", message)) from error
+        raise UserError(without_credentials(message)) from error
