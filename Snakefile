@@ -33,6 +33,10 @@ onsuccess:
     print(stages.close())
 
 
+onerror:
+    stages.explain_failure()
+
+
 rule all:
     default_target: True
     input:

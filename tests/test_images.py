@@ -87,16 +87,34 @@ def test_labels_come_back_with_their_images(digits):
         assert (digits.labels[split] == expected[split].labels).all()
 
 
+def digits_levels() -> dict[str, np.ndarray]:
+    return {split: np.zeros((size, 64), dtype=np.uint8) for split, size in Digits.sizes.items()}
+
+
 def test_missing_and_damaged_data_are_one_clear_error(tmp_path):
     path = tmp_path / "digits.npz"
     with pytest.raises(UserError, match="make it with: vaebench prepare digits"):
         load_images(Digits(), "none", path)
     np.savez(path, train_images=np.zeros(3, dtype=np.uint8))
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match=r"digits\.npz: train images are uint8 \[3\], not uint8 \[1257, 64\]"):
         load_images(Digits(), "none", path)
     np.savez(path, **{f"{split}_images": np.zeros(3, dtype=np.uint8) for split in SPLITS})
-    with pytest.raises(UserError, match=r"train_labels.*make it with: vaebench prepare digits"):
+    with pytest.raises(UserError, match=r"train images are uint8 \[3\].*make it with: vaebench prepare digits"):
         load_images(Digits(), "none", path)
+    arrays = {f"{split}_images": images for split, images in digits_levels().items()}
+    for changes, words in (
+        ({}, r"lacks 'train_labels'"),
+        (
+            {"train_images": np.zeros((1257, 63), dtype=np.uint8)},
+            r"train images are uint8 \[1257, 63\], not uint8 \[1257, 64\]",
+        ),
+        ({"train_images": np.zeros((1257, 64))}, r"train images are float64 \[1257, 64\], not uint8"),
+        ({"train_images": np.full((1257, 64), 17, dtype=np.uint8)}, r"train images go up to 17, not to 16 at most"),
+        ({"train_labels": np.full(1257, 10, dtype=np.uint8)}, r"train labels go up to 10, not to 9 at most"),
+    ):
+        np.savez(path, **arrays | changes)
+        with pytest.raises(UserError, match=f"{words}.*; make it with: vaebench prepare digits"):
+            load_images(Digits(), "none", path)
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(UserError, match="cannot be read"):
         load_images(Digits(), "none", path)

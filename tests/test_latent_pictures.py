@@ -121,7 +121,9 @@ def test_names_of_classes_are_no_formulas(tmp_path, name):
 
 def test_data_without_classes_have_points_of_one_colour(tmp_path):
     source = source_of(tmp_path, ONE)
-    write_arrays(run_of(source, "a", 3, 0).latent, {"mean": np.random.default_rng(0).normal(size=(30, 3))})
+    run = run_of(source, "a", 3, 0)
+    write_arrays(run.latent, {"mean": np.random.default_rng(0).normal(size=(30, 3))})
+    run.evaluation.unlink(missing_ok=True)  # vouches for others
     above, _ = FIGURES["latent-space"].draw(source).axes
     [points] = above.collections
     assert len(points.get_offsets()) == 30

@@ -147,6 +147,7 @@ def test_this_machines_own_files_are_understood():
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"), True),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("unable to mmap 4000 bytes from file <checkpoint.safetensors>: Cannot allocate memory (12)"), True),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
         (OSError(errno.ENOSPC, "No space left on device"), False),
         (ValueError("out of memory"), False),
@@ -328,4 +329,8 @@ def test_on_a_gpu_either_half_goes_on_from_the_checkpoint(make_experiment, tmp_p
     for results in (free, full):
         jobs.evaluate_cohort(experiment, cohort, results)
     assert_made_alike(experiment, free, full)
-    assert not list(full.experiment(experiment.name).cohort(cohort.name).path.glob("checkpoint*"))
+    files = full.experiment(experiment.name).cohort(cohort.name)
+    assert not list(files.path.glob("checkpoint*"))
+    files.checkpoint.touch()  # as where a job was killed after its last run
+    jobs.train_cohort(experiment, cohort, full)
+    assert not files.checkpoint.exists()

@@ -263,6 +263,7 @@ def test_bold_marks_what_is_supported(written, tmp_path):
     compared.loc[[first, second], ["difference", "low", "high"]] = [77.123, 77.1, 77.146]
     compared.loc[first, "p_adjusted"] = 0.01
     compared.to_csv(folder.comparisons, index=False)
+    folder.checksums.unlink()
     report.write(experiment, Results(tmp_path / "results"))
     page = Page(folder.report.read_text(encoding="utf-8"))
     shown = [cell for row in page.rows["comparisons-table"] for cell in row if cell.startswith("77.12")]

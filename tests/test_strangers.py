@@ -371,7 +371,9 @@ def hostile_page(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("hostile")
     path = folder / "tiny.yaml"
     variants = {"one": {}, "two": {"kl": {"schedule": "constant", "weight": 2}}}
-    content = {"title": MARKUP, "description": MARKUP, "dataset": "digits", "variants": variants, "baseline": "one"}
+    # Which holds no separators of lines.
+    typed = MARKUP.replace("\u2028", "")
+    content = {"title": typed, "description": typed, "dataset": "digits", "variants": variants, "baseline": "one"}
     path.write_text(json.dumps(content | {"seeds": 3, "defaults": {"latent_size": 2}}), encoding="utf-8")
     experiment, results = specification.load(path), Results(folder / "results")
     names = ("processor", "platform", "git commit", MARKUP)

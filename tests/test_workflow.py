@@ -18,6 +18,8 @@ from safetensors.torch import load_file
 
 from vaebench import specification
 from vaebench.datasets import SyntheticGaussian
+from vaebench.errors import UserError
+from vaebench.loading import load
 
 
 @pytest.fixture(scope="module")
@@ -235,20 +237,22 @@ def test_a_run_that_diverges_is_counted_and_shown_and_the_others_go_on(finished,
     assert runs.run_id["wild"] in (folder / "results/tiny/report.html").read_text(encoding="utf-8")
 
 
-def test_a_lost_file_is_named_and_the_way_back_works(copied):
+def test_a_lost_file_is_made_again_by_the_command_that_its_message_names(copied):
     results = copied / "results/tiny"
     lost = next(results.glob("runs/bce-*/weights.safetensors"))
     before = (results / "runs.csv").read_bytes()
+    weights = lost.read_bytes()
     lost.unlink()
-    write(copied, evaluation={"n_samples": 5})
-    done = snakemake(copied, "results/tiny/runs.csv", check=False)
-    assert done.returncode == 1
-    assert f"{lost.relative_to(copied)}: cannot be read" in done.stdout + done.stderr
-    shutil.rmtree(lost.parent)
-    shutil.rmtree(results / "cohorts")
-    write(copied)
-    snakemake(copied, "results/tiny/runs.csv")
+    with pytest.raises(UserError, match=re.escape(f"{lost}: is missing; ")) as error:
+        load(results).model(lost.parent.name)
+    (results / "runs.csv").unlink()
+    command = re.search(r"snakemake (.*) \(or vaebench\.run\)", str(error.value))[1]
+    call(copied, "snakemake", "results/tiny/runs.csv", *command.split())
     assert (results / "runs.csv").read_bytes() == before
+    assert lost.read_bytes() == weights
+    said = "".join(path.read_text(encoding="utf-8") for path in results.glob("logs/cohort/*.log"))
+    assert f"{lost.relative_to(copied)}: is missing, so it counts as not made" in said
+    assert sorted(re.findall(r"(\d) of 2 runs to train", said)) == ["0", "1"]
 
 
 def test_a_mistake_in_the_file_ends_the_call_in_one_line_and_nothing_has_started(finished, tmp_path):

@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         if error.errno not in disk.STRAY:
             raise
         _close_output()
-        return _say(str(disk.told(error, error.filename or "what this step says", "written or read")))
+        return _say(str(disk.told(error, error.filename2 or error.filename or "what this step says", "written or read")))
     return 0
 
 

@@ -91,6 +91,8 @@ def _train(
     missing = [run for run in cohort.runs if not is_trained(folder.run(run.run_id), run)]
     print(f"{cohort.name}: {len(missing)} of {len(cohort.runs)} runs to train", flush=True)
     if not missing:
+        # Of a job that was killed after it had kept its last run.
+        Checkpoint(checkpoint_path, []).remove()
         return
     made_with = _made_with(device)
     images = _images(missing[0], results)

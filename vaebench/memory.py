@@ -30,8 +30,8 @@ COPIES = 4
 # Tensors as large as the decoder's outputs that exist for a moment, beyond those kept for the gradient.
 TEMPORARY = 8
 BYTES = 4
-# How libraries say in a plain RuntimeError that memory has run out: torch on the CPU, C++, and CUDA's.
-NO_MEMORY = ("can't allocate memory", "bad_alloc", "ALLOC_FAILED", "out of memory")
+# How libraries say in a plain RuntimeError that memory has run out: torch on the CPU, the system, C++, and CUDA's.
+NO_MEMORY = ("can't allocate memory", "Cannot allocate memory", "bad_alloc", "ALLOC_FAILED", "out of memory")
 
 
 def in_halves(work: Callable[[Sequence[Run]], None], runs: Sequence[Run], what: str) -> None:

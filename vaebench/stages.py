@@ -25,7 +25,7 @@ from vaebench.environment import PRECISIONS, require_device
 from vaebench.errors import UserError, without_credentials
 from vaebench.experiment_file import nearest
 from vaebench.specification import Experiment
-from vaebench.store import RESERVED_NAMES, Results, damaged, read_text
+from vaebench.store import RESERVED_NAMES, Contents, Results, damaged, read_text, try_to_write
 from vaebench.timing import peak_megabytes
 
 # Where `make ui` shows the runs.
@@ -148,29 +148,39 @@ def _claim(output: Path, results: Results) -> tuple[Path, str]:
 def close() -> str:
     """At the end of a call, keep what the stages of its experiments cost; that, and where the results lie, in words."""
     planning = StageCost("planning", 1, None, round(time.process_time(), 2), round(peak_megabytes()))
-    lines = []
-    for name in _experiments:
-        folder = Results().experiment(name)
-        stages = costs.stage_costs(notes(experiment(name), Results()), planning)
-        with locks.held(folder.tables_lock, str(folder.path)):
-            if stages:
-                costs.keep(folder, stages)
-                lines += [f"{name}: {costs.sentence(stages)}", *costs.lines(stages)]
-            try:
-                places.fill(folder.report, "mlflow", _links(folder.tracked))
-            except UserError as error:
-                lines.append(str(error))
-        if folder.report.exists():
-            lines.append(f"report: {folder.report}")
-        if folder.tracked.exists():
-            lines.append("runs:   make ui")
-    return "\n".join(lines)
+    try:
+        return "\n".join(line for name in _experiments for line in _closed(name, planning))
+    except UserError as error:
+        sys.exit(f"vaebench: {error}")
+
+
+def _closed(name: str, planning: StageCost) -> Iterator[str]:
+    folder = Results().experiment(name)
+    stages = costs.stage_costs(notes(experiment(name), Results()), planning)
+    with locks.held(folder.tables_lock, str(folder.path)):
+        if stages:
+            costs.keep(folder, stages)
+            yield f"{name}: {costs.sentence(stages)}"
+            yield from costs.lines(stages)
+        places.fill(folder.report, "mlflow", _links(folder.tracked))
+    if folder.report.exists():
+        yield f"report: {folder.report}"
+    if folder.tracked.exists():
+        yield "runs:   make ui"
+
+
+def explain_failure() -> None:
+    """Where nothing can be written below results/, say so: the logs of the steps, which would, lie there too."""
+    try:
+        try_to_write(Results().root)
+    except UserError as error:
+        print(f"vaebench: {error}", file=sys.stderr)
 
 
 def _links(tracked: Path) -> str:
     """Where the report finds its runs in MLflow, as data for its script; empty before they are tracked."""
     rows, links = _rows(tracked) if tracked.exists() else [], {}
-    if rows and rows[0].keys() >= {"run_id", "mlflow_run_id", "mlflow_experiment_id"}:  # not in files of older versions
+    if rows and "mlflow_experiment_id" in rows[0]:  # it is not in files of older versions
         server = os.environ.get("MLFLOW_TRACKING_URI", "")
         address = without_credentials(server) if re.match("https?://", server) else MLFLOW_ADDRESS
         links = {
@@ -182,10 +192,10 @@ def _links(tracked: Path) -> str:
     return f'<script type="application/json" id="mlflow">{content}</script>'
 
 
-def _rows(table: Path) -> list[dict[str, str]]:
+def _rows(table: Path) -> list[Contents]:
     """Of a csv file, by column. Raises DamagedFileError where it is none."""
     try:
-        return list(csv.DictReader(io.StringIO(read_text(table), newline="")))
+        return [Contents(table, row) for row in csv.DictReader(io.StringIO(read_text(table), newline=""))]
     except csv.Error as error:
         raise damaged(table, f"cannot be read ({error})") from error
 

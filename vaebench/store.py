@@ -469,6 +469,17 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def try_to_write(folder: Path) -> None:
+    """Raises UserError where a small file cannot be written there: what a step has to say of that is lost with its log."""
+    probe = folder / f".probe.{os.getpid()}"
+    with disk.explained(folder, "written"):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            probe.write_bytes(bytes(2**16))
+        finally:
+            probe.unlink(missing_ok=True)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path to write to; when the block ends well it is flushed to disk and takes the place of `path`.

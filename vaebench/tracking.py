@@ -9,6 +9,7 @@ mlflow takes seconds to import, so that happens where it is used.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from vaebench import locks
+from vaebench.disk import REMEDIES, told
 from vaebench.errors import UserError, without_credentials
 from vaebench.mlflow_entries import SUMMARY, Entry, Source, entries
 from vaebench.mlflow_pages import Pages
@@ -44,6 +46,13 @@ MLFLOW_DEFAULTS = {
     "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+# What SQLite says of the disk.
+SQLITE_FAULTS = {
+    "database or disk is full": errno.ENOSPC,
+    "disk I/O error": errno.EIO,
+    "readonly database": errno.EROFS,
+    "unable to open database file": errno.EACCES,
 }
 
 
@@ -194,6 +203,10 @@ def _explained(server: str | None, results: Results) -> Iterator[None]:
     try:
         yield
     except (MlflowException, ParseError, OSError, SQLAlchemyError) as error:
+        if isinstance(error, OSError) and error.errno in REMEDIES:
+            # Of artifacts, which MLflow copies to their place.
+            raise told(error, error.filename2 or error.filename or results.mlflow_artifacts, "written") from error
         fault = (str(error).strip() or repr(error)).splitlines()[0]
+        remedy = next((REMEDIES[cause] for words, cause in SQLITE_FAULTS.items() if words in fault), remedy)
         message = f"MLflow at {server or _sqlite_uri(results.mlflow_database)}: {fault}; {remedy}, then track again"
         raise UserError(without_credentials(message)) from error

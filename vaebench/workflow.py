@@ -10,14 +10,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from vaebench import costs, loading, locks, progress, stages
+from vaebench import costs, disk, loading, locks, progress, stages
 from vaebench.costs import StageCost
 from vaebench.environment import available_cores
 from vaebench.errors import UserError
 from vaebench.fingerprint import PACKAGE
 from vaebench.loading import LoadedExperiment
 from vaebench.specification import load
-from vaebench.store import Results
+from vaebench.store import Results, try_to_write
 from vaebench.timing import peak_megabytes
 
 
@@ -94,10 +94,12 @@ def _side_by_side(jobs: Sequence[Job], cores: int) -> Iterator[Job]:
 
 
 def _started(job: Job) -> subprocess.Popen:
-    job.log.parent.mkdir(parents=True, exist_ok=True)
     # This very code, also where it is not installed.
     paths = [str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    with job.log.open("w", encoding="utf-8") as file:
+    with disk.explained(job.log, "written"):
+        job.log.parent.mkdir(parents=True, exist_ok=True)
+        file = job.log.open("w", encoding="utf-8")
+    with file:
         return subprocess.Popen(
             [sys.executable, "-m", "vaebench", *job.arguments],
             stdout=file,
@@ -110,7 +112,8 @@ def _check(exit_code: int, job: Job) -> None:
     """Raises UserError or RuntimeError where a job has failed."""
     if exit_code == 0:
         return
-    *_, last = job.log.read_text(encoding="utf-8").splitlines() or [""]
+    *_, last = job.log.read_text(encoding="utf-8", errors="replace").splitlines() or [""]
     if exit_code == 1 and last.startswith("vaebench: "):
         raise UserError(last.removeprefix("vaebench: "))
+    try_to_write(job.log.parent)
     raise RuntimeError(f"vaebench {' '.join(job.arguments)} ended with code {exit_code}: {last} (all of it: {job.log})")
