@@ -111,6 +111,9 @@ def assert_whole(results: Path) -> None:
     """Every file under its final name can be read, is what vouches for it says, and no other file is there."""
     assert not [path for path in results.rglob(".*") if path.is_file()]
     for path in (path for path in results.rglob("*") if path.is_file()):
+        if results / "mlartifacts" in path.parents:
+            # MLflow copies them in place; its run stays RUNNING until all are there, and is replaced by the next call.
+            continue
         match path.suffix:
             case ".json":
                 read_json(path)
