@@ -14,7 +14,8 @@ import pytest
 from vaebench import cli, jobs, selection, show, specification, splits, template
 from vaebench.datasets import DATASETS
 from vaebench.errors import UserError
-from vaebench.store import Results, read_json, write_json
+from vaebench.files import read_json, write_json
+from vaebench.store import Results
 
 REPOSITORY = Path(__file__).parents[1]
 

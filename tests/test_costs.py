@@ -6,7 +6,8 @@ import pytest
 
 from vaebench import costs
 from vaebench.costs import StageCost
-from vaebench.store import ExperimentFolder, write_json
+from vaebench.files import write_json
+from vaebench.store import ExperimentFolder
 
 PLANNING = StageCost("planning", 1, None, 4.0, 80.0)
 

@@ -22,11 +22,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vaebench import cli, specification, store, tracking, workflow
+from vaebench import cli, files, specification, tracking, workflow
 from vaebench.errors import DamagedFileError, UserError
 from vaebench.figures import FIGURES
+from vaebench.files import read_arrays, read_bytes, read_json, read_table
 from vaebench.loading import load
-from vaebench.store import read_arrays, read_bytes, read_json, read_table
 from vaebench.weights import load_weights
 from vaebench.workflow import Job
 
@@ -117,14 +117,14 @@ def assert_whole(results: Path) -> None:
         match path.suffix:
             case ".json":
                 read_json(path)
-                for name in store.vouched(path):
+                for name in files.vouched(path):
                     read_bytes(path.parent / name, path)
             case ".npz":
                 read_arrays(path)
             case ".parquet":
                 read_table(path, ())
             case ".csv":
-                store.read_csv(path, ())
+                files.read_csv(path, ())
             case ".safetensors":
                 load_weights(path)
             case ".db":
@@ -368,8 +368,8 @@ def test_weights_that_fit_another_model_are_damaged_too(copied):
     bce = load(copied / "results/tiny").run("bce")
     record = read_json(bce.folder.record)
     del record["files"]
-    store.write_json(bce.folder.record, record)
-    store.write_bytes(bce.folder.weights, b"\x08\0\0\0\0\0\0\0{}      ")
+    files.write_json(bce.folder.record, record)
+    files.write_bytes(bce.folder.weights, b"\x08\0\0\0\0\0\0\0{}      ")
     with pytest.raises(DamagedFileError, match=re.escape(f"{bce.folder.weights}: cannot be read")) as error:
         bce.model()
     assert "\n" not in str(error.value)

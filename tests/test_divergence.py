@@ -13,8 +13,9 @@ from vaebench.checkpoints import Checkpoint
 from vaebench.divergence import not_finite
 from vaebench.errors import UserError
 from vaebench.evaluation import evaluate
+from vaebench.files import read_json
 from vaebench.saved_run import SavedRun
-from vaebench.store import Results, read_json
+from vaebench.store import Results
 from vaebench.training import Training, train
 
 DEFAULTS = {"network": {"kind": "mlp", "hidden": [16]}, "latent_size": 2, "epochs": 3, "batch_size": 128}

@@ -19,11 +19,12 @@ from matplotlib.transforms import Bbox
 from vaebench import plotting, tables
 from vaebench.curves import collapse_epoch
 from vaebench.figures import FIGURES, draw_all
+from vaebench.files import write_arrays, write_json, write_text
 from vaebench.latent_dimensions import ACTIVE_VARIANCE, COLLAPSE_EPSILON, DIMENSION_COLUMNS, OPTIMAL_COLUMNS
 from vaebench.metrics import METRICS
 from vaebench.plotting import Figures, Source, styled
 from vaebench.specification import load
-from vaebench.store import Results, write_arrays, write_json, write_text
+from vaebench.store import Results
 
 HEAD = "{title: made up, dataset: digits, baseline: a, defaults: {epochs: 6}, "
 MEASURES = "a: {likelihood: bernoulli}, b: {likelihood: gaussian}, c: {likelihood: bernoulli, binarisation: dynamic}"

@@ -12,7 +12,7 @@ from vaebench.fingerprint import PACKAGE, direct_imports
 FLOORS = [
     {"errors", "registry", "layers", "levels", "linear_optimum", "optimiser", "progress", "divergence"},
     {"scores", "device", "disk"},
-    {"latent_dimensions", "locks"},
+    {"latent_dimensions", "locks", "files"},
     {
         "datasets",
         "likelihoods",

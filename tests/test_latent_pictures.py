@@ -8,11 +8,12 @@ import pytest
 from benchmarks import synthetic
 from vaebench import plotting, tables
 from vaebench.figures import FIGURES
+from vaebench.files import read_arrays, write_arrays
 from vaebench.latent_pictures import LATENT_PICTURES
 from vaebench.picture_panels import add_class_legend
 from vaebench.plotting import Source, styled
 from vaebench.specification import load
-from vaebench.store import Results, read_arrays, write_arrays
+from vaebench.store import Results
 
 THREE = "grid: {latent_size: [2, 5]}, variants: {a: {}, b: {likelihood: gaussian}, c: {binarisation: threshold}}"
 ONE = "variants: {a: {latent_size: 3}}"

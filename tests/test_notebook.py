@@ -14,9 +14,10 @@ from safetensors.torch import load_file
 import vaebench
 from vaebench import jobs, loading, specification, splits, template, workflow
 from vaebench.errors import UserError
+from vaebench.files import read_json
 from vaebench.plan import still_open
 from vaebench.selection import choose
-from vaebench.store import Results, read_json
+from vaebench.store import Results
 from vaebench.workflow import Job
 
 PAGE = Path(__file__).parents[1] / "docs/notebook.md"

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from vaebench.files import write_arrays
 from vaebench.projections import Projections, project
-from vaebench.store import ExperimentFolder, write_arrays
+from vaebench.store import ExperimentFolder
 
 CENTRES = np.array([[4.0, 0, 0, 0], [0, 4, 0, 0], [0, 0, 4, 0]])
 

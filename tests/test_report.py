@@ -18,10 +18,11 @@ from vaebench import costs, report, specification, tables
 from vaebench.costs import StageCost
 from vaebench.errors import UserError
 from vaebench.figures import FIGURES
+from vaebench.files import replacing, write_json, write_text
 from vaebench.metrics import METRICS
 from vaebench.plotting import Source
 from vaebench.presentation import heading
-from vaebench.store import Results, replacing, write_json, write_text
+from vaebench.store import Results
 
 ENVIRONMENT = {"python": "3.11", "torch": "2.14.1", "processor": "a <fast> one", "git commit": "0123456789ab"}
 GRID = {"seeds": 3, "grid": {"latent_size": [2, 8]}}

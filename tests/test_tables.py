@@ -8,11 +8,12 @@ import pytest
 from scipy import stats
 
 from vaebench import tables
+from vaebench.files import replacing, write_csv, write_json
 from vaebench.latent_dimensions import COLLAPSE_EPSILON
 from vaebench.linear_optimum import BOUNDARY
 from vaebench.metrics import FAMILIES, METRICS
 from vaebench.presentation import presented
-from vaebench.store import ExperimentFolder, Results, replacing, write_csv, write_json
+from vaebench.store import ExperimentFolder, Results
 from vaebench.tables import (
     comparisons_table,
     group_keys,

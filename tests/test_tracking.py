@@ -17,11 +17,12 @@ import pytest
 
 from vaebench import locks, tables, tracking
 from vaebench.errors import UserError
+from vaebench.files import replacing, write_json
 from vaebench.latent_dimensions import DIMENSION_COLUMNS, OPTIMAL_COLUMNS
 from vaebench.metrics import METRICS
 from vaebench.mlflow_entries import PICTURE
 from vaebench.specification import Experiment, Run, load
-from vaebench.store import Results, replacing, write_json
+from vaebench.store import Results
 from vaebench.training import HISTORY_COLUMNS
 
 CURVES = {"train/kl_weight", "validation/active_units"} | {

@@ -16,8 +16,9 @@ from vaebench.datasets import Digits
 from vaebench.environment import mixed
 from vaebench.errors import UserError
 from vaebench.figures import FIGURES
+from vaebench.files import read_json, write_json, write_text
 from vaebench.plotting import Figures
-from vaebench.store import FORMAT, Results, read_json, read_record, write_json, write_text
+from vaebench.store import FORMAT, Results, read_record
 
 OLD = Path(__file__).with_name("old_results")
 PLAIN = "plain-z2-s0-ccaf6c0564"

@@ -22,7 +22,7 @@ from safetensors.torch import save as as_bytes
 from torch import Tensor
 
 from vaebench.divergence import Divergence
-from vaebench.store import replacing
+from vaebench.files import replacing
 
 HISTORY = "history"
 

@@ -18,8 +18,9 @@ from vaebench import disk, locks, timing
 from vaebench.datasets import DATASETS
 from vaebench.environment import PRECISIONS, available_cores, require_device, use_one_thread
 from vaebench.errors import UserError
+from vaebench.files import sweep
 from vaebench.specification import load, parse_dataset
-from vaebench.store import Results, sweep
+from vaebench.store import Results
 
 # What a verb does, with its imports done.
 Work = Callable[[], None]

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from vaebench import places
 from vaebench.errors import DamagedFileError
-from vaebench.store import ExperimentFolder, write_text
+from vaebench.files import write_text
+from vaebench.store import ExperimentFolder
 from vaebench.timing import Cost, read
 
 # The stages that the others are overhead of.

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vaebench.curves import CURVES
+from vaebench.files import write_bytes
 from vaebench.latent_figures import LATENT_FIGURES
 from vaebench.latent_pictures import LATENT_PICTURES
 from vaebench.metrics import METRICS, Metric
@@ -39,7 +40,7 @@ from vaebench.plotting import (
     wrapped,
 )
 from vaebench.specification import Experiment
-from vaebench.store import Results, write_bytes
+from vaebench.store import Results
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,24 +19,14 @@ from vaebench.checkpoints import Checkpoint
 from vaebench.device import describe
 from vaebench.divergence import not_finite
 from vaebench.evaluation import Evaluated, evaluate
+from vaebench.files import checksums, read_table, write_arrays, write_bytes, write_json, write_table
 from vaebench.images import Images, blocks, load_images
 from vaebench.keys import checkpoint_key, evaluation_key, is_scored, is_trained, training_key
 from vaebench.latent_dimensions import DIMENSION_COLUMNS, OPTIMAL_COLUMNS, dimensions
 from vaebench.memory import in_halves, lanes_that_fit
 from vaebench.metrics import METRICS, compute_all
 from vaebench.specification import Cohort, Evaluation, Experiment, Run
-from vaebench.store import (
-    FORMAT,
-    Results,
-    RunFolder,
-    checksums,
-    read_record,
-    read_table,
-    write_arrays,
-    write_bytes,
-    write_json,
-    write_table,
-)
+from vaebench.store import FORMAT, Results, RunFolder, read_record
 from vaebench.training import HISTORY_COLUMNS, TrainedRun, train
 from vaebench.weights import load_weights
 

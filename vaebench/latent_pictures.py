@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vaebench.files import read_arrays
 from vaebench.picture_panels import (
     INSIDE,
     Row,
@@ -23,7 +24,6 @@ from vaebench.picture_panels import (
     square_panels,
 )
 from vaebench.plotting import DOUBLE, Figures, Source, count_diverged
-from vaebench.store import read_arrays
 
 if TYPE_CHECKING:
     import pandas as pd

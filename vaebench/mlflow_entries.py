@@ -20,11 +20,12 @@ import numpy as np
 import pandas as pd
 
 from vaebench.datasets import Dataset
+from vaebench.files import read_arrays
 from vaebench.keys import dataset_key
 from vaebench.metrics import METRICS
 from vaebench.mlflow_pages import NOTE, Pages
 from vaebench.specification import Run
-from vaebench.store import Results, read_arrays, read_record
+from vaebench.store import Results, read_record
 from vaebench.tables import Tables
 
 MAX_POINTS = 25  # a curve: a point takes 0.15 ms to log and 230 bytes to keep, and history.parquet has every epoch

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from vaebench.store import read_text, write_text
+from vaebench.files import read_text, write_text
 
 
 def fill(page: Path, name: str, content: str) -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vaebench.store import ExperimentFolder, read_arrays
+from vaebench.files import read_arrays
+from vaebench.store import ExperimentFolder
 
 # t-SNE weighs about so many neighbours of a point, and moves points so many times; what is seen from it as small as this
 # angle counts as one point. More steps and a smaller angle show the same groups.

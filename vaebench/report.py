@@ -21,12 +21,13 @@ from vaebench import bibliography, caveats, findings, methods, page_tables
 from vaebench.environment import entries, mixed
 from vaebench.errors import DamagedFileError, UserError
 from vaebench.figures import FIGURES
+from vaebench.files import write_text
 from vaebench.metrics import FAMILIES, METRICS
 from vaebench.plotting import Figure, Source
 from vaebench.presentation import metrics_by_family
 from vaebench.specification import Experiment
 from vaebench.statistics import CONFIDENCE, FEWEST_SEEDS, SIGNIFICANCE
-from vaebench.store import ExperimentFolder, Results, write_text
+from vaebench.store import ExperimentFolder, Results
 from vaebench.tables import Tables, environments, group_keys, linear_table, load_current
 from vaebench.wording import counted, listed
 

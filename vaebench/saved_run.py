@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vaebench.errors import UserError
+from vaebench.files import Contents, read_arrays
 from vaebench.latent_dimensions import collapse_verdict
 from vaebench.specification import Run, parse_run
-from vaebench.store import Contents, RunFolder, read_arrays, read_record
+from vaebench.store import RunFolder, read_record
 
 if TYPE_CHECKING:
     from vaebench.model import VAE

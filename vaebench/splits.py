@@ -11,7 +11,8 @@ import numpy as np
 from vaebench import locks
 from vaebench.datasets import SPLITS, Dataset, Split, data_root
 from vaebench.errors import DamagedFileError, UserError
-from vaebench.store import Results, damaged, read_arrays, sweep, write_arrays
+from vaebench.files import damaged, read_arrays, sweep, write_arrays
+from vaebench.store import Results
 
 
 def prepare(dataset: Dataset, results: Results) -> None:

@@ -24,8 +24,9 @@ from vaebench.datasets import DATASETS, Dataset
 from vaebench.environment import PRECISIONS, require_device
 from vaebench.errors import UserError, without_credentials
 from vaebench.experiment_file import nearest
+from vaebench.files import Contents, damaged, read_text, try_to_write
 from vaebench.specification import Experiment
-from vaebench.store import RESERVED_NAMES, Contents, Results, damaged, read_text, try_to_write
+from vaebench.store import RESERVED_NAMES, Results
 from vaebench.timing import peak_megabytes
 
 # Where `make ui` shows the runs.

@@ -19,6 +19,7 @@ from pandas.api.types import is_numeric_dtype
 
 from vaebench.environment import mixed
 from vaebench.errors import UserError
+from vaebench.files import checksums, damaged, read_csv, read_table, write_csv, write_json, write_table, write_text
 from vaebench.latent_dimensions import COLLAPSE_EPSILON, collapse_verdict
 from vaebench.linear_optimum import BOUNDARY
 from vaebench.metrics import METRICS
@@ -26,19 +27,7 @@ from vaebench.presentation import latex, markdown, presented
 from vaebench.ranking import SAME_MEASURE
 from vaebench.specification import REGISTRIES, Experiment, Run
 from vaebench.statistics import SIGNIFICANCE, Comparison, holm, interquartile_mean, mean_interval, paired_comparison
-from vaebench.store import (
-    ExperimentFolder,
-    Results,
-    checksums,
-    damaged,
-    read_csv,
-    read_record,
-    read_table,
-    write_csv,
-    write_json,
-    write_table,
-    write_text,
-)
+from vaebench.store import ExperimentFolder, Results, read_record
 
 Row = Mapping[Hashable, Any]
 

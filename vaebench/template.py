@@ -11,8 +11,8 @@ import yaml
 from vaebench import experiment_file
 from vaebench.datasets import DATASETS
 from vaebench.errors import UserError
+from vaebench.files import write_text
 from vaebench.specification import parse_dataset, require_name
-from vaebench.store import write_text
 
 TEMPLATE = string.Template("""\
 # What would be trained: vaebench check experiments/$name.yaml

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from vaebench.store import damaged, read_json, write_json
+from vaebench.files import damaged, read_json, write_json
 
 # The command line imports this module first of all.
 _BEGUN = time.monotonic()

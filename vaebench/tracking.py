@@ -26,10 +26,11 @@ import pandas as pd
 from vaebench import locks
 from vaebench.disk import REMEDIES, told
 from vaebench.errors import UserError, without_credentials
+from vaebench.files import replacing, sweep, write_csv
 from vaebench.mlflow_entries import SUMMARY, Entry, Source, entries
 from vaebench.mlflow_pages import Pages
 from vaebench.specification import Experiment
-from vaebench.store import Results, replacing, sweep, write_csv
+from vaebench.store import Results
 from vaebench.tables import load_current
 
 if TYPE_CHECKING:

@@ -11,16 +11,17 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from vaebench.errors import UserError
+from vaebench.files import damaged, read_bytes
 from vaebench.lanes import build_model
 from vaebench.model import VAE
-from vaebench.store import RunFolder, damaged, read_bytes
+from vaebench.store import RunFolder
 
 if TYPE_CHECKING:
     from vaebench.specification import Run
 
 
 def load_weights(path: Path, record: Path | None = None) -> dict[str, Tensor]:
-    """Parameters by name. record: which vouches for the file. Raises as `store.read_bytes` does, and for other content."""
+    """Parameters by name. record: which vouches for the file. Raises as `files.read_bytes` does, and for other content."""
     content = read_bytes(path, record)
     try:
         return safetensors.torch.load(content)

@@ -14,10 +14,11 @@ from vaebench import costs, disk, loading, locks, progress, stages
 from vaebench.costs import StageCost
 from vaebench.environment import available_cores
 from vaebench.errors import UserError
+from vaebench.files import try_to_write
 from vaebench.fingerprint import PACKAGE
 from vaebench.loading import LoadedExperiment
 from vaebench.specification import load
-from vaebench.store import Results, try_to_write
+from vaebench.store import Results
 from vaebench.timing import peak_megabytes
 
 

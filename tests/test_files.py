@@ -11,9 +11,8 @@ import pandas as pd
 import pytest
 
 from vaebench.errors import DamagedFileError, UserError
-from vaebench.store import (
+from vaebench.files import (
     checksums,
-    made_by,
     read_arrays,
     read_bytes,
     read_csv,
@@ -27,6 +26,7 @@ from vaebench.store import (
     write_table,
     write_text,
 )
+from vaebench.store import made_by
 
 TABLE = pd.DataFrame({"name": ["a", "b"], "value": [0.1, 2.5]})
 ARRAYS = {"a": np.arange(20, dtype=np.uint8), "b": np.arange(4.0).reshape(2, 2)}
