@@ -1,15 +1,12 @@
 """What a call can get wrong beside its experiment file: one clear line each, and nothing begun."""
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from repository import REPOSITORY, environment
 
 from vaebench import cli, stages
-
-REPOSITORY = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +82,9 @@ def test_a_wrong_argument_is_one_clear_line(write_experiment, tmp_path, capsys, 
         ({"device": "cpu; true"}, [], "device 'cpu; true' is none; allowed: cpu, cuda"),
         ({"device": 3}, [], "device '3' is none"),
         ({"precision": "tf16"}, [], "--config precision=tf16: is not known; allowed: float32, tf32"),
+        ({"checkpoint_seconds": -1}, [], "--config checkpoint_seconds=-1: must be a number, 0 or more"),
+        ({"checkpoint_seconds": "soon"}, [], "--config checkpoint_seconds=soon: must be a number, 0 or more"),
+        ({"checkpoint_seconds": float("nan")}, [], "--config checkpoint_seconds=nan: must be a number, 0 or more"),
         ({"experimnet": "tiny"}, [], "--config experimnet: no such setting; did you mean 'experiment'?"),
         ({}, ["results/../../x/report.html"], "experiments/...yaml: '..' cannot name an experiment"),
         ({}, ["results/X/report.html"], "experiments/X.yaml: 'X' cannot name an experiment"),
@@ -100,13 +100,13 @@ def test_a_wrong_choice_for_the_workflow_is_one_clear_line(write_experiment, con
 
 def test_the_choices_of_a_call(write_experiment):
     write_experiment()
-    assert stages.choices({"experiment": "tiny", "device": "cuda", "lanes": 7}, []) == ("tiny", 7, "cuda", "float32")
+    config = {"experiment": "tiny", "device": "cuda", "lanes": 7}
+    assert stages.choices(config, []) == ("tiny", 7, "cuda", "float32", 60)
     assert stages.experiment("tiny").lanes == 7
 
 
 def test_snakemake_ends_in_that_line_and_begins_nothing(write_experiment, tmp_path):
     write_experiment()
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         [
             sys.executable,
@@ -120,7 +120,7 @@ def test_snakemake_ends_in_that_line_and_begins_nothing(write_experiment, tmp_pa
             "experiment=../tiny",
         ],
         cwd=tmp_path,
-        env=os.environ | {"PATH": path},
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,
