@@ -44,18 +44,18 @@ class Contents(dict[str, Any]):
 
     def __init__(self, path: Path, items: Mapping[str, Any]):
         super().__init__(items)
-        self._path = path
+        self.path = path
 
     def __missing__(self, name: str) -> Any:
-        raise damaged(self._path, f"lacks {name!r}")
+        raise damaged(self.path, f"lacks {name!r}")
 
 
-def vouched(record: Path) -> dict[str, str]:
-    """The SHA-256 of the files beside it, by name, that this record vouches for; those of older versions have none."""
-    files = read_json(record).get("files", {}) if record.exists() else {}
+def vouched(record: Contents) -> dict[str, str]:
+    """The SHA-256 of the files beside it, by name, that a record vouches for; those of older versions have none."""
+    files = record.get("files", {})
     # A name that leads elsewhere is none of ours.
     if not isinstance(files, dict) or not all(Path(name).name == name for name in files):
-        raise damaged(record, "holds no checksums under 'files'")
+        raise damaged(record.path, "holds no checksums under 'files'")
     return files
 
 
@@ -65,17 +65,22 @@ def checksums(*paths: Path) -> dict[str, str]:
 
 
 def read_bytes(path: Path, record: Path | None = None) -> bytes:
-    """What a file holds. record: which vouches for the file.
+    """What a file holds. record: which vouches for the file, if it is there.
 
     Raises DamagedFileError where the file is missing, or not as the record says; UserError where it cannot be read.
     """
+    is_vouched = record is not None and record.exists()
+    return read_expected(path, vouched(read_json(record)).get(path.name) if is_vouched else None, record)
+
+
+def read_expected(path: Path, sha256: str | None, record: Path | None) -> bytes:
+    """What a file holds, where it has the SHA-256 that its record names, if it names one. Raises as `read_bytes` does."""
     with disk.explained(path, "read"):
         try:
             content = path.read_bytes()
         except FileNotFoundError as error:
             raise damaged(path, "is missing") from error
-    expected = vouched(record).get(path.name) if record is not None else None
-    if expected not in (None, hashlib.sha256(content).hexdigest()):
+    if sha256 not in (None, hashlib.sha256(content).hexdigest()):
         raise damaged(path, f"cannot be read (altered: its SHA-256 is not the one in {record.name})")
     return content
 

@@ -31,14 +31,14 @@ def dataset_key(dataset: Dataset) -> str:
     return _key(dataset.argument, fingerprint("datasets", frozenset([type(dataset).__name__])))
 
 
-def is_trained(folder: RunFolder, run: Run) -> bool:
-    """Whether the run's folder holds what these settings and this code make."""
-    return made_by(folder.record, training_key(run))
+def is_trained(folder: RunFolder, run: Run, with_files: bool = True) -> bool:
+    """Whether the run's folder holds what these settings and this code make; with_files: as `made_by` takes it."""
+    return made_by(folder.record, training_key(run), with_files)
 
 
-def is_scored(folder: RunFolder, run: Run, evaluation: Evaluation) -> bool:
+def is_scored(folder: RunFolder, run: Run, evaluation: Evaluation, with_files: bool = True) -> bool:
     """The same of its scores, or of the fact that it diverged and has none."""
-    return made_by(folder.evaluation, evaluation_key(run, evaluation))
+    return made_by(folder.evaluation, evaluation_key(run, evaluation), with_files)
 
 
 def checkpoint_key(run: Run, made_with: Mapping[str, str | None]) -> str:

@@ -27,13 +27,13 @@ class Open(NamedTuple):
 
 
 def still_open(experiment: Experiment, results: Results) -> list[Open]:
-    """Of each cohort, what results/ does not hold yet."""
-    folder = results.experiment(experiment.name)
+    """Of each cohort, what results/ does not hold yet, by its records; the job will look into the files too."""
+    folder, evaluation = results.experiment(experiment.name), experiment.evaluation
     return [
         Open(
             cohort,
-            [run for run in cohort.runs if not is_trained(folder.run(run.run_id), run)],
-            [run for run in cohort.runs if not is_scored(folder.run(run.run_id), run, experiment.evaluation)],
+            [run for run in cohort.runs if not is_trained(folder.run(run.run_id), run, with_files=False)],
+            [run for run in cohort.runs if not is_scored(folder.run(run.run_id), run, evaluation, with_files=False)],
         )
         for cohort in experiment.cohorts
     ]

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vaebench.errors import DamagedFileError, UserError
-from vaebench.files import Contents, read_bytes, read_json, vouched
+from vaebench.files import Contents, read_bytes, read_expected, read_json, vouched
 
 # Of run.json and evaluation.json; older ones are read too. 1: neither says its format, and evaluation.json not what the run
 # was scored with. 2: both say their `format`, the latter its `environment` as run.json does, and both have checksums.
@@ -261,11 +261,11 @@ def of_another_version(path: Path, fault: str) -> UserError:
     return UserError(f"{path}: {fault}; update vaebench, or delete {path.parent} and {cohorts} and run it again")
 
 
-def made_by(record: Path, key: str) -> bool:
+def made_by(record: Path, key: str, with_files: bool = True) -> bool:
     """Whether this record is there, was written with this key, and it and all files that it vouches for are whole.
 
-    Where they are not, says so on stderr: it is as if the record were not there. Raises UserError where the system does
-    not let them be read.
+    Where they are not, says so on stderr: it is as if the record were not there. with_files: without, the files are not
+    read, which takes long for thousands of runs. Raises UserError where the system does not let them be read.
     """
     if not record.exists():
         return False
@@ -273,8 +273,8 @@ def made_by(record: Path, key: str) -> bool:
         content = read_record(record)
         if content["key"] != key:
             return False
-        for name in vouched(record):
-            read_bytes(record.parent / name, record)
+        for name, sha256 in vouched(content).items() if with_files else ():
+            read_expected(record.parent / name, sha256, record)
     except DamagedFileError as error:
         print(f"{error.path}: {error.fault}, so it counts as not made", file=sys.stderr, flush=True)
         return False
