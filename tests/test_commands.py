@@ -39,6 +39,16 @@ INSTEAD = {
         "it installs everything anew",
         f"{READ_ENVIRONMENT}; assert '--requirement requirements.lock' in environment['dependencies'][-1]['pip']\"",
     ),
+    "python -m pip install --no-deps --no-build-isolation --editable .": (
+        "it would change the environment of these tests",
+        "python -m pip install --dry-run --no-deps --no-build-isolation --editable .",
+    ),
+    "uv pip compile versions.txt --no-deps --universal --python-version 3.11 --generate-hashes --no-annotate"
+    " --output-file requirements.lock": ("uv is no part of the environment", "grep --quiet hash=sha256 requirements.lock"),
+    "pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock": (
+        "it is no part of the environment, and asks a network",
+        "python -m pip check",
+    ),
     "conda activate vaebench": ("conda is not here", f"{READ_ENVIRONMENT}; assert environment['name'] == 'vaebench'\""),
     f"snakemake --cores 4 {REPORT}": ("the tutorial does so with another file", f"snakemake --cores 4 --dry-run {REPORT}"),
     f"snakemake --profile profiles/gpu {REPORT}": (
