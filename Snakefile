@@ -13,10 +13,8 @@ from vaebench import keys, stages
 from vaebench.figures import FIGURES
 
 experiment = stages.experiment
-main_experiment, lanes, device, precision, checkpoint_seconds = stages.choices(
-    config, sys.argv
-)
-lanes_option = f"--lanes {lanes}" if lanes else ""
+chosen = stages.choices(config, sys.argv)
+lanes_option = f"--lanes {chosen.lanes}" if chosen.lanes else ""
 
 
 wildcard_constraints:
@@ -40,8 +38,8 @@ onerror:
 rule all:
     default_target: True
     input:
-        f"results/{main_experiment}/report.html",
-        f"results/{main_experiment}/tracked.csv",
+        f"results/{chosen.experiment}/report.html",
+        f"results/{chosen.experiment}/tracked.csv",
 
 
 rule prepare:
@@ -71,18 +69,20 @@ rule cohort:
         "environment.yml"
     threads: 1
     resources:
-        gpu=int(device != "cpu"),
+        gpu=int(chosen.device != "cpu"),
+        # No parameter: those make results out of date when they change.
+        checkpoint_seconds=chosen.checkpoint_seconds,
     params:
         key=lambda wildcards: keys.cohort_evaluation_key(
             experiment(wildcards.experiment),
             experiment(wildcards.experiment).cohort(wildcards.cohort),
         ),
-        device=device,
-        options=f"--precision {precision} {lanes_option}",
+        device=chosen.device,
+        options=f"--precision {chosen.precision} {lanes_option}",
     shell:
         "python -m vaebench cohort experiments/{wildcards.experiment}.yaml"
         " --cohort {wildcards.cohort} --device {params.device} {params.options}"
-        " --checkpoint-seconds {checkpoint_seconds} > {log} 2>&1"
+        " --checkpoint-seconds {resources.checkpoint_seconds} > {log} 2>&1"
 
 
 rule aggregate:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import os
 import re
 import sys
@@ -45,7 +44,7 @@ class Choices(NamedTuple):
     lanes: int | None = None  # of a cohort, in place of what the files say
     device: str = "cpu"
     precision: str = "float32"  # of matrix products on a GPU
-    checkpoint_seconds: float = 60  # between checkpoints, at least
+    checkpoint_seconds: int = 60  # between checkpoints, at least
 
 
 def choices(config: Mapping[str, Any], arguments: Iterable[str]) -> Choices:
@@ -72,8 +71,8 @@ def _checked(config: Mapping[str, Any]) -> Choices:
     require_device(str(chosen.device))
     if chosen.precision not in PRECISIONS:
         raise UserError(f"--config precision={chosen.precision}: is not known{nearest(str(chosen.precision), PRECISIONS)}")
-    if not (isinstance(chosen.checkpoint_seconds, int | float) and 0 <= chosen.checkpoint_seconds < math.inf):
-        raise UserError(f"--config checkpoint_seconds={chosen.checkpoint_seconds}: must be a number, 0 or more")
+    if not (isinstance(chosen.checkpoint_seconds, int) and chosen.checkpoint_seconds >= 0):
+        raise UserError(f"--config checkpoint_seconds={chosen.checkpoint_seconds}: must be a whole number, 0 or more")
     return chosen
 
 
