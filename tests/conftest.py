@@ -2,8 +2,11 @@
 
 import os
 import shutil
+import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell that starts tests in the background has interruptions ignored, and so would all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from pathlib import Path
 

@@ -263,7 +263,7 @@ def test_a_reader_that_has_seen_enough_is_no_fault(write_experiment, tmp_path):
 
 
 def test_an_interruption_is_one_line_and_130(write_experiment, tmp_path):
-    path = write_experiment(defaults={"network": "linear", "epochs": 100_000})
+    path = write_experiment(defaults={"network": "linear", "epochs": 20_000})  # minutes
     with started(tmp_path, "train", str(path), "--variant", "bce") as process:
         assert "1 of 1 runs to train" in process.stdout.readline()
         process.send_signal(signal.SIGINT)

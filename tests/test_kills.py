@@ -233,7 +233,7 @@ def test_tracking_that_is_killed_completes_with_the_same_index(made, tmp_path):
 
 
 def test_what_is_told_to_end_does_so_at_once_in_one_line_and_goes_on_at_the_next_call(copy):
-    write(copy.folder, defaults=TINY["defaults"] | {"epochs": 100_000})  # it does not end of itself meanwhile
+    write(copy.folder, defaults=TINY["defaults"] | {"epochs": 10_000})  # minutes: it does not end of itself meanwhile
     checkpoint = copy.results / "cohorts" / cohort(copy.folder)[4] / "checkpoint.safetensors"
     first = signal.SIGTERM, 143, "terminated", "2 of 2 runs to train"
     second = signal.SIGINT, 130, "interrupted", "goes on after epoch"
