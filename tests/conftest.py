@@ -5,8 +5,6 @@ import shutil
 import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# A shell that starts tests in the background has interruptions ignored, and so would all that they start.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from pathlib import Path
 
@@ -20,6 +18,8 @@ from vaebench.images import Images, load_images
 from vaebench.specification import Experiment
 
 torch.set_num_threads(1)
+# A shell that starts tests in the background has interruptions ignored, and so would all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
