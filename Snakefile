@@ -58,11 +58,12 @@ rule prepare:
 
 rule cohort:
     input:
-        lambda wildcards: stages.dataset_file(wildcards.experiment),
+        lambda wildcards: stages.dataset_files(wildcards.experiment),
     output:
         "results/{experiment}/cohorts/{cohort}/history.parquet",
         "results/{experiment}/cohorts/{cohort}/metrics.parquet",
         "results/{experiment}/cohorts/{cohort}/spectrum.parquet",
+        "results/{experiment}/cohorts/{cohort}/tasks.parquet",
     log:
         "results/{experiment}/logs/cohort/{cohort}.log",
     conda:

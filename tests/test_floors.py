@@ -27,14 +27,14 @@ FLOORS = [
         "aggregate_posterior",
         "image_quality",
     },
-    {"experiment_file", "model", "timing", "splits", "projections", "ranking", "bibliography", "places", "checkpoints"},
+    {"experiment_file", "model", "timing", "splits", "projections", "ranking", "bibliography", "places", "checkpoints", "task_scores", "tasks"},
     {"specification", "stack", "costs"},
     {"images", "keys", "presentation", "selection", "template"},
     {"lanes", "pictures", "tables", "wording", "stages"},
     {"evaluation", "training", "memory", "weights", "mlflow_pages"},
-    {"jobs", "plotting", "mlflow_entries", "findings", "caveats", "speed", "saved_run"},
-    {"panels", "picture_panels", "plan", "show", "loading", "tracking"},
-    {"curves", "latent_figures", "latent_pictures", "workflow"},
+    {"subject", "plotting", "mlflow_entries", "findings", "caveats", "speed", "saved_run"},
+    {"representation", "panels", "picture_panels", "plan", "show", "loading", "tracking"},
+    {"jobs", "curves", "latent_figures", "latent_pictures", "workflow"},
     {"figures", "page_tables", "methods"},
     {"report"},
     {"cli"},
@@ -59,6 +59,8 @@ WITH_TORCH = {
     "training",
     "speed",
     "jobs",
+    "subject",
+    "representation",
 }
 WITHOUT_TORCH = sorted(set.union(*FLOORS) - WITH_TORCH - {"__main__"})
 HEAVY = ("torch", "mlflow", "snakemake", "matplotlib", "seaborn", "sklearn", "tqdm")

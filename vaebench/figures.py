@@ -23,7 +23,7 @@ from vaebench.curves import CURVES
 from vaebench.files import write_bytes
 from vaebench.latent_figures import LATENT_FIGURES
 from vaebench.latent_pictures import LATENT_PICTURES
-from vaebench.metrics import METRICS, Metric
+from vaebench.metrics import Metric
 from vaebench.panels import dot_plot, row_panels, widened
 from vaebench.plotting import (
     DOUBLE,
@@ -41,6 +41,7 @@ from vaebench.plotting import (
 )
 from vaebench.specification import Experiment
 from vaebench.store import Results
+from vaebench.tasks import ALL_METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,7 +112,7 @@ def _pixels(drawing: Drawing) -> bytes:
     applies=lambda source: FIGURES.answering(source) == HEADLINE,
 )
 def headline(source: Source) -> Drawing:
-    return _by_variant(source, METRICS[source.experiment.headline])
+    return _by_variant(source, ALL_METRICS[source.experiment.headline])
 
 
 @FIGURES.register(
@@ -124,7 +125,7 @@ def headline(source: Source) -> Drawing:
     shows=("elbo",),
 )
 def elbo(source: Source) -> Drawing:
-    return _by_variant(source, METRICS["elbo"])
+    return _by_variant(source, ALL_METRICS["elbo"])
 
 
 def _by_variant(source: Source, metric: Metric) -> Drawing:

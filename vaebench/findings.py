@@ -14,7 +14,7 @@ import pandas as pd
 
 from vaebench.latent_dimensions import COLLAPSE_DELTA, COLLAPSE_EPSILON
 from vaebench.linear_optimum import BOUNDARY
-from vaebench.metrics import METRICS, Metric
+from vaebench.metrics import Metric
 from vaebench.presentation import decimals_for, format_counts, format_number
 from vaebench.ranking import SAME_MEASURE
 from vaebench.statistics import FEWEST_SEEDS
@@ -25,6 +25,7 @@ from vaebench.tables import (
     Row,
     supported,
 )
+from vaebench.tasks import ALL_METRICS
 from vaebench.wording import at, counted, listed, named, over_seeds, varying, with_unit
 
 # When a dimension has collapsed, and when a run has reached its optimum.
@@ -299,7 +300,7 @@ def not_compared(runs: pd.DataFrame, comparisons: pd.DataFrame, baseline: str) -
     variants: dict[str, list[str]] = {}
     for variant in apart.variant.unique():
         variants.setdefault(_reason(first[variant], first[baseline]), []).append(variant)
-    labels = listed(METRICS[name].label for name in apart.metric.unique() if runs[name].notna().any())
+    labels = listed(ALL_METRICS[name].label for name in apart.metric.unique() if runs[name].notna().any())
     sentences = [
         f"{labels} of {listed(names)} are not compared with those of {baseline}: {reason}."
         for reason, names in variants.items()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vaebench import splits
-from vaebench.datasets import Dataset
+from vaebench.datasets import Dataset, Split
 from vaebench.stack import ALIGNMENT
 from vaebench.streams import generator
 
@@ -56,12 +56,22 @@ class Images:
         return levels.float().div_(self.n_levels - 1 if self.binarisation == "none" else 1)
 
 
-def load_images(dataset: Dataset, binarisation: str, path: Path) -> Images:
-    """The splits kept in a file, binarised so. Raises UserError where they are missing or damaged."""
+def load_images(dataset: Dataset, binarisation: str, path: Path, left_out: str | None = None) -> Images:
+    """The splits kept in a file, binarised so, without the class that is left out.
+
+    Raises UserError where they are missing or damaged.
+    """
     loaded = splits.load(dataset, path)
+    if left_out is not None:
+        loaded = {name: _without(split, dataset.class_names.index(left_out)) for name, split in loaded.items()}
     levels = {name: torch.from_numpy(split.images) for name, split in loaded.items()}
     labels = {name: split.labels for name, split in loaded.items() if split.labels is not None}
     return Images(levels, dataset.n_levels, binarisation, labels)
+
+
+def _without(split: Split, label: int) -> Split:
+    kept = split.labels != label
+    return Split(split.images[kept], split.labels[kept])
 
 
 def blocks(n_images: int, size: int) -> Iterator[tuple[int, int]]:

@@ -7,6 +7,7 @@ like by now. So a new seed or variant trains and scores only what is new, and a 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,17 @@ from vaebench.divergence import not_finite
 from vaebench.evaluation import Evaluated, evaluate
 from vaebench.files import checksums, read_table, write_arrays, write_bytes, write_json, write_table
 from vaebench.images import Images, blocks, load_images
-from vaebench.keys import checkpoint_key, evaluation_key, is_scored, is_trained, training_key
+from vaebench.keys import checkpoint_key, evaluation_key, is_scored, is_trained, open_tasks, task_key, training_key
 from vaebench.latent_dimensions import DIMENSION_COLUMNS, OPTIMAL_COLUMNS, dimensions
 from vaebench.memory import in_halves, lanes_that_fit
 from vaebench.metrics import METRICS, compute_all
 from vaebench.specification import Cohort, Evaluation, Experiment, Run
 from vaebench.store import FORMAT, Results, RunFolder, read_record
+from vaebench.subject import Subject
+from vaebench.task_scores import Finding, TaskScores
+from vaebench.tasks import Task
 from vaebench.training import HISTORY_COLUMNS, TrainedRun, train
-from vaebench.weights import load_weights
+from vaebench.weights import load_weights, trained_model
 
 
 def train_cohort(
@@ -44,14 +48,23 @@ def train_cohort(
 
 
 def evaluate_cohort(experiment: Experiment, cohort: Cohort, results: Results, device: str = "cpu") -> None:
-    """Score the cohort's unscored runs and gather all scores of the cohort."""
+    """Score the cohort's unscored runs, by the experiment's tasks too, and gather all scores of the cohort."""
     _evaluate(experiment, cohort, results, device)
     folder = results.experiment(experiment.name)
     records = [read_record(folder.run(run.run_id).evaluation) for run in cohort.runs]
+    scored = [run for run, record in zip(cohort.runs, records, strict=True) if record["metrics"]]
+    _score_tasks(experiment, scored, results, device)
+    found = [
+        read_record(folder.run(run.run_id).task(task.kind))
+        for run in scored
+        for task in experiment.tasks
+        if task.applies(run)
+    ]
     files = folder.cohort(cohort.name)
-    write_table(files.metrics, _metric_rows(records))
+    write_table(files.metrics, _metric_rows([*records, *found]))
     write_table(files.spectrum, _spectrum_rows(records))
-    write_json(files.checksums, {"files": checksums(files.history, files.metrics, files.spectrum)})
+    write_table(files.tasks, _task_rows(found))
+    write_json(files.checksums, {"files": checksums(files.history, files.metrics, files.spectrum, files.tasks)})
 
 
 def train_alone(experiment: Experiment, run: Run, results: Results) -> None:
@@ -61,8 +74,10 @@ def train_alone(experiment: Experiment, run: Run, results: Results) -> None:
 
 
 def evaluate_alone(experiment: Experiment, run: Run, results: Results) -> None:
-    """Score one trained run, unless it is scored."""
+    """Score one trained run, by the experiment's tasks too, unless it is scored."""
     _evaluate(experiment, _alone(run), results)
+    if read_record(results.experiment(experiment.name).run(run.run_id).evaluation)["metrics"]:
+        _score_tasks(experiment, [run], results)
 
 
 def _alone(run: Run) -> Cohort:
@@ -129,12 +144,28 @@ def _evaluate(experiment: Experiment, cohort: Cohort, results: Results, device: 
     in_halves(score_part, trained, cohort.name)
 
 
+def _score_tasks(experiment: Experiment, runs: Sequence[Run], results: Results, device: str = "cpu") -> None:
+    """Of runs that have scores, by those of the experiment's tasks that they have not been scored by yet."""
+    folder = results.experiment(experiment.name)
+    missing = [(run, task) for run in runs for task in open_tasks(folder.run(run.run_id), run, experiment)]
+    made_with = _made_with(device) if missing else {}
+    with progress.shown("tasks", "score") as report:
+        for n_done, (run, task) in enumerate(missing):
+            report(n_done, len(missing))
+            files = folder.run(run.run_id)
+            model = trained_model(run, files).to(device)
+            subject = Subject(run, model, experiment.evaluation, results, device)
+            # By name, so that a task's code is no part of what the keys of others are made of.
+            found = import_module(f"vaebench.{task.module}").score(subject, task)
+            _save_task_scores(files, run, experiment.evaluation, task, found, made_with)
+
+
 def _made_with(device: str) -> dict[str, str | None]:
     return environment.describe() | {"device": describe(device)}
 
 
 def _images(run: Run, results: Results) -> Images:
-    return load_images(run.dataset, run.binarisation, results.dataset(run.dataset.name))
+    return load_images(run.dataset, run.binarisation, results.dataset(run.dataset.name), run.left_out)
 
 
 def _save_trained(folder: RunFolder, trained: TrainedRun, made_with: dict[str, str | None]) -> None:
@@ -186,6 +217,34 @@ def _save_unscored(
     write_json(folder.evaluation, _evaluation_record(run, evaluation, made_with) | {"diverged_because": because})
 
 
+def _save_task_scores(
+    folder: RunFolder,
+    run: Run,
+    evaluation: Evaluation,
+    task: Task,
+    found: TaskScores,
+    made_with: dict[str, str | None],
+) -> None:
+    """What is not finite is left out, and said."""
+    metrics = {name: estimate for name, estimate in found.metrics.items() if np.isfinite(estimate.value)}
+    if lost := sorted(found.metrics.keys() - metrics.keys()):
+        print(f"{run.run_id}: {task.kind}: {', '.join(lost)}: not finite, so there is none", flush=True)
+    pictures = folder.task_pictures(task.kind)
+    if found.pictures:
+        write_arrays(pictures, found.pictures)
+    record = {
+        "format": FORMAT,
+        "key": task_key(run, evaluation, task),
+        "run_id": run.run_id,
+        "task": task.kind,
+        "environment": made_with,
+        "metrics": {name: estimate._asdict() for name, estimate in metrics.items()},
+        "findings": [finding._asdict() for finding in found.findings if np.isfinite(finding.value)],
+        "files": checksums(*([pictures] if found.pictures else [])),
+    }
+    write_json(folder.task(task.kind), record)
+
+
 def _evaluation_record(run: Run, evaluation: Evaluation, made_with: dict[str, str | None]) -> dict[str, Any]:
     return {
         "format": FORMAT,
@@ -206,6 +265,12 @@ def _metric_rows(records: list[dict]) -> pd.DataFrame:
     ]
     columns = ["run_id", "metric", "value", "standard_error"]
     return pd.DataFrame(rows, columns=columns).astype({"value": float, "standard_error": float})
+
+
+def _task_rows(records: list[dict]) -> pd.DataFrame:
+    rows = [{"run_id": record["run_id"], "task": record["task"]} | row for record in records for row in record["findings"]]
+    table = pd.DataFrame(rows, columns=["run_id", "task", *Finding._fields])
+    return table.astype({"value": float, "standard_error": float})
 
 
 def _spectrum_rows(records: list[dict]) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from vaebench.datasets import Dataset
@@ -16,6 +17,7 @@ from vaebench.fingerprint import PACKAGE, fingerprint
 from vaebench.metrics import METRICS
 from vaebench.specification import Cohort, Evaluation, Experiment, Run
 from vaebench.store import RunFolder, made_by
+from vaebench.tasks import Task
 
 
 def training_key(run: Run) -> str:
@@ -25,6 +27,13 @@ def training_key(run: Run) -> str:
 def evaluation_key(run: Run, evaluation: Evaluation) -> str:
     scored_by = fingerprint("evaluation", run.definitions | frozenset(METRICS))
     return _key(training_key(run), evaluation.model_dump(mode="json"), scored_by)
+
+
+def task_key(run: Run, evaluation: Evaluation, task: Task) -> str:
+    scored_by = [fingerprint(module, run.definitions) for module in (task.module, "subject")]
+    settings = [asdict(task), evaluation.model_dump(mode="json")]
+    read = [dataset_key(dataset) for dataset in task.other_datasets(run.dataset)]
+    return _key(training_key(run), settings, scored_by, read)
 
 
 def dataset_key(dataset: Dataset) -> str:
@@ -41,30 +50,49 @@ def is_scored(folder: RunFolder, run: Run, evaluation: Evaluation, with_files: b
     return made_by(folder.evaluation, evaluation_key(run, evaluation), with_files)
 
 
+def open_tasks(folder: RunFolder, run: Run, experiment: Experiment, with_files: bool = True) -> list[Task]:
+    """The experiment's tasks that apply to the run and are still to be scored; with_files: as `made_by` takes it."""
+    return [
+        task
+        for task in experiment.tasks
+        if task.applies(run)
+        and not made_by(folder.task(task.kind), task_key(run, experiment.evaluation, task), with_files)
+    ]
+
+
 def checkpoint_key(run: Run, made_with: Mapping[str, str | None]) -> str:
     """Of a training that has not ended: what it is to go on with must be what it was begun with, or its bits are mixed."""
     return _key(training_key(run), [made_with[part] for part in ("torch", "device", "processor")])
 
 
 def cohort_evaluation_key(experiment: Experiment, cohort: Cohort) -> str:
-    return _key([(run.run_id, evaluation_key(run, experiment.evaluation)) for run in cohort.runs])
+    def scored(run: Run) -> list[str]:
+        tasks = [task_key(run, experiment.evaluation, task) for task in experiment.tasks if task.applies(run)]
+        return [run.run_id, evaluation_key(run, experiment.evaluation), *tasks]
+
+    return _key([scored(run) for run in cohort.runs])
 
 
 def tables_key(experiment: Experiment) -> str:
-    return _key([run.run_id for run in experiment.runs], experiment.baseline, fingerprint("tables", frozenset(METRICS)))
+    return _key([run.run_id for run in experiment.runs], experiment.baseline, fingerprint("tables", _shown(experiment)))
 
 
 def figures_key(experiment: Experiment, functions: frozenset[str]) -> str:
     """functions: the names of those that draw figures."""
-    return _key(experiment.headline, fingerprint("figures", functions | frozenset(METRICS)))
+    return _key(experiment.headline, fingerprint("figures", functions | _shown(experiment)))
 
 
 def report_key(experiment: Experiment) -> str:
-    return _key(experiment.model_dump(mode="json"), fingerprint("report", frozenset(METRICS)), _page_parts())
+    return _key(experiment.model_dump(mode="json"), fingerprint("report", _shown(experiment)), _page_parts())
 
 
 def tracking_key(experiment: Experiment) -> str:
-    return _key(experiment.title, [run.run_id for run in experiment.runs], fingerprint("tracking", frozenset(METRICS)))
+    return _key(experiment.title, [run.run_id for run in experiment.runs], fingerprint("tracking", _shown(experiment)))
+
+
+def _shown(experiment: Experiment) -> frozenset[str]:
+    """The names of the registered definitions whose labels and units are shown."""
+    return frozenset(METRICS) | experiment.task_definitions
 
 
 def _page_parts() -> dict[str, str]:

@@ -25,6 +25,11 @@ FAMILIES = {
     "information": "Information in the latent code",
     "reconstruction": "Reconstruction",
     "optimum": "Against the exact optimum",
+    "generation": "Generation",
+    "denoising": "Denoising",
+    "anomaly": "Anomaly detection",
+    "labels": "Learning from few labels",
+    "representation": "Representation",
 }
 
 
@@ -40,7 +45,8 @@ class Metric:
     """A number that describes a run.
 
     family: one of FAMILIES. better: which direction is better, or None where neither is. per_likelihood: the number is in
-    the unit of the likelihood, so that only runs with the same likelihood on the same data can be compared by it.
+    the unit of the likelihood, so that only runs with the same likelihood on the same data can be compared by it. compute:
+    None of a number that a task gives (`vaebench.tasks`).
     """
 
     name: str
@@ -48,10 +54,10 @@ class Metric:
     label: str
     unit: str
     better: Literal["higher", "lower"] | None
-    per_likelihood: bool
     definition: str
     reference: str
-    compute: Callable[[Scores], Estimate | None]
+    per_likelihood: bool = False
+    compute: Callable[[Scores], Estimate | None] | None = None
 
     @property
     def arrow(self) -> str:

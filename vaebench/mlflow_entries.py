@@ -22,7 +22,6 @@ import pandas as pd
 from vaebench.datasets import Dataset
 from vaebench.files import read_arrays
 from vaebench.keys import dataset_key
-from vaebench.metrics import METRICS
 from vaebench.mlflow_pages import NOTE, Pages
 from vaebench.specification import Run
 from vaebench.store import Results, read_record
@@ -152,7 +151,7 @@ def _source(dataset: Dataset, results: Results) -> Source:
 
 def _scores(pages: Pages, row: pd.Series) -> Iterator[Point]:
     """The metrics that the run has; none of a diverged one."""
-    for metric in METRICS:
+    for metric in pages.experiment.metrics:
         if pd.notna(row[metric]):
             yield Point(pages.score(metric), float(row[metric]))
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from vaebench.metrics import METRICS
 from vaebench.presentation import in_markdown
 from vaebench.specification import Experiment, Run
 from vaebench.store import ExperimentFolder, Results
 from vaebench.tables import flat_settings, group_keys
+from vaebench.tasks import ALL_METRICS
 
 NOTE = "mlflow.note.content"  # what MLflow shows as the description
 VIEW = "mlflow.sharedViewState."  # and the name of a view, which MLflow lists in its menu "Views"
@@ -61,7 +61,7 @@ class Pages:
 
     def score(self, metric: str) -> str:
         """ "test/evidence/elbo": MLflow gathers the charts of a family under its name."""
-        return f"{self.experiment.evaluation.split}/{METRICS[metric].family}/{metric}"
+        return f"{self.experiment.evaluation.split}/{ALL_METRICS[metric].family}/{metric}"
 
     def experiment_tags(self) -> dict[str, str]:
         """The description, of which MLflow shows the first line unasked, and the views."""

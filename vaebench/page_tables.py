@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vaebench.metrics import FAMILIES, METRICS, Metric
+from vaebench.metrics import FAMILIES, Metric
 from vaebench.presentation import (
     Number,
     format_counts,
@@ -24,6 +24,7 @@ from vaebench.presentation import (
 from vaebench.ranking import SAME_MEASURE, ranks
 from vaebench.specification import Experiment
 from vaebench.tables import Tables, group_keys, supported
+from vaebench.tasks import ALL_METRICS
 
 # What is said of a variant in short, beside the metric that the experiment asks for.
 KEY_METRICS = ("elbo", "rate", "distortion", "active_units", "mutual_information")
@@ -55,7 +56,7 @@ class Table:
 
 def ranking(experiment: Experiment, tables: Tables) -> Table:
     """The summary with all its metrics: best first by the headline metric, among the rows that can be compared."""
-    summary, headline = tables.summary, METRICS[experiment.headline]
+    summary, headline = tables.summary, ALL_METRICS[experiment.headline]
     settings = _settings_columns(experiment, summary)
     # On a narrow screen numbers come first.
     last = {"likelihood", "seeds"} - set(experiment.grid_keys)
@@ -77,7 +78,7 @@ def of_variant(experiment: Experiment, tables: Tables, variant: str) -> Table:
         column: cells for column, cells in _settings_columns(experiment, summary).items() if column.title != "variant"
     }
     names = [name for name in dict.fromkeys([experiment.headline, *KEY_METRICS]) if summary[name].notna().any()]
-    shown = {Column(heading(METRICS[name], experiment)): summary_column(summary, METRICS[name]) for name in names}
+    shown = {Column(heading(ALL_METRICS[name], experiment)): summary_column(summary, ALL_METRICS[name]) for name in names}
     columns = settings | {Column("collapse"): _verdicts(summary)} | shown
     return _table(f"variant-{variant}", variant, columns, [i for i, name in enumerate(summary.variant) if name == variant])
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from vaebench.keys import is_scored, is_trained
+from vaebench.keys import is_scored, is_trained, open_tasks
 from vaebench.progress import in_words
 from vaebench.specification import Cohort, Evaluation, Experiment, Run, shape_key
 from vaebench.store import Results
@@ -28,12 +28,19 @@ class Open(NamedTuple):
 
 def still_open(experiment: Experiment, results: Results) -> list[Open]:
     """Of each cohort, what results/ does not hold yet, by its records; the job will look into the files too."""
-    folder, evaluation = results.experiment(experiment.name), experiment.evaluation
+    folder = results.experiment(experiment.name)
+
+    def has_scores(run: Run) -> bool:
+        files = folder.run(run.run_id)
+        return is_scored(files, run, experiment.evaluation, with_files=False) and not open_tasks(
+            files, run, experiment, with_files=False
+        )
+
     return [
         Open(
             cohort,
             [run for run in cohort.runs if not is_trained(folder.run(run.run_id), run, with_files=False)],
-            [run for run in cohort.runs if not is_scored(folder.run(run.run_id), run, evaluation, with_files=False)],
+            [run for run in cohort.runs if not has_scores(run)],
         )
         for cohort in experiment.cohorts
     ]

@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from vaebench.metrics import FAMILIES, METRICS, Metric
+from vaebench.metrics import FAMILIES, Metric
 from vaebench.ranking import ranks
 from vaebench.specification import Experiment
 from vaebench.statistics import CONFIDENCE
+from vaebench.tasks import ALL_METRICS
 
 # What is smaller is what is left of numbers that are equal.
 ROUNDING = 1e-9
@@ -61,7 +62,7 @@ MARKDOWN = re.compile(r"[\\`*<>\[\]|~\n]|\b_|_\b|&(?=#?\w+;)")
 
 def metrics_by_family(table: pd.DataFrame) -> dict[str, list[Metric]]:
     """The metrics that any row of a table of runs or of a summary has, by family, in the order of FAMILIES."""
-    present = [metric for metric in METRICS.values() if table[metric.name].notna().any()]
+    present = [metric for name, metric in ALL_METRICS.items() if name in table and table[name].notna().any()]
     families = {family: [metric for metric in present if metric.family == family] for family in FAMILIES}
     return {family: metrics for family, metrics in families.items() if metrics}
 
@@ -204,7 +205,7 @@ def latex(experiment: Experiment, tables: dict[str, pd.DataFrame], notes: Sequen
 
 
 def _latex_table(experiment: Experiment, family: str, shown: pd.DataFrame, notes: Sequence[str]) -> str:
-    parts = {heading(metric, experiment): heading_parts(metric, experiment) for metric in METRICS.values()}
+    parts = {heading(metric, experiment): heading_parts(metric, experiment) for metric in experiment.metrics.values()}
     shown, words = _said_once(shown)
     columns = pd.MultiIndex.from_tuples(parts.get(title, (title, "")) for title in shown.columns)
     is_metric = shown.columns.isin(list(parts))

@@ -22,13 +22,14 @@ from vaebench.environment import entries, mixed
 from vaebench.errors import DamagedFileError, UserError
 from vaebench.figures import FIGURES
 from vaebench.files import write_text
-from vaebench.metrics import FAMILIES, METRICS
+from vaebench.metrics import FAMILIES
 from vaebench.plotting import Figure, Source
 from vaebench.presentation import metrics_by_family
 from vaebench.specification import Experiment
 from vaebench.statistics import CONFIDENCE, FEWEST_SEEDS, SIGNIFICANCE
 from vaebench.store import ExperimentFolder, Results
 from vaebench.tables import Tables, environments, group_keys, linear_table, load_current
+from vaebench.tasks import ALL_METRICS
 from vaebench.wording import counted, listed
 
 MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
@@ -74,7 +75,7 @@ def _content(experiment: Experiment, folder: ExperimentFolder, tables: Tables) -
         "figures": [_figure(folder, FIGURES[name]) for name in FIGURES.applicable(source) if name != picture],
         "variants": [_variant(source, variant) for variant in source.shown_variants],
         "metrics": {FAMILIES[family]: metrics for family, metrics in metrics_by_family(tables.runs).items()},
-        "headline": METRICS[experiment.headline],
+        "headline": ALL_METRICS[experiment.headline],
         "settings": methods.settings(experiment),
         "methods": methods.methods(experiment),
         "definitions": methods.definitions(experiment),
@@ -103,7 +104,7 @@ def _sentences(
 ) -> dict[str, list[str]]:
     """The answer to the title's question, what else is found, and what to know before trusting either."""
     keys = group_keys(experiment)
-    headline, split = METRICS[experiment.headline], experiment.evaluation.split
+    headline, split = ALL_METRICS[experiment.headline], experiment.evaluation.split
     reached = findings.reached(linear, keys, split)
     answered_by_elbo = headline.name == "elbo" and not reached
     answer = reached or findings.answer(tables.summary, tables.comparisons, keys, headline)
@@ -111,7 +112,7 @@ def _sentences(
         "answer": answer[:MOST_ANSWERS],
         "findings": [
             *answer[MOST_ANSWERS:],
-            *([] if answered_by_elbo else findings.differences(tables.comparisons, keys, METRICS["elbo"])),
+            *([] if answered_by_elbo else findings.differences(tables.comparisons, keys, ALL_METRICS["elbo"])),
             *findings.collapses(tables.summary, keys, experiment.baseline),
             *findings.effective_weights(tables.runs),
             *findings.not_compared(tables.runs, tables.comparisons, experiment.baseline),

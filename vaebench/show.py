@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vaebench.metrics import FAMILIES, METRICS, Metric
+from vaebench.metrics import FAMILIES, Metric
 from vaebench.presentation import decimals_for, format_number
 from vaebench.saved_run import SavedRun, match
 from vaebench.store import Results
 from vaebench.tables import flat_settings
+from vaebench.tasks import ALL_METRICS
 
 
 def find(wanted: str, results: Results) -> SavedRun:
@@ -29,7 +30,7 @@ def lines(run: SavedRun) -> Iterator[str]:
     settings = {"variant": run.specification.variant} | flat_settings(run.specification)
     yield from (f"  {name:<22} {value}" for name, value in settings.items())
     for family, title in FAMILIES.items():
-        metrics = [METRICS[name] for name in run.metrics if name in METRICS and METRICS[name].family == family]
+        metrics = [ALL_METRICS[name] for name in run.metrics if name in ALL_METRICS and ALL_METRICS[name].family == family]
         if metrics:
             yield f"\n{title}"
             yield from (f"  {metric.label:<22} {_score(metric, **run.metrics[metric.name])}" for metric in metrics)

@@ -39,14 +39,15 @@ from vaebench.datasets import DATASETS, Dataset
 from vaebench.errors import UserError
 from vaebench.experiment_file import NAME_RULE, Location, Mistakes, is_name, nearest
 from vaebench.likelihoods import LIKELIHOODS, Bernoulli
-from vaebench.metrics import METRICS
+from vaebench.metrics import METRICS, Metric
 from vaebench.networks import NETWORKS, Mlp
 from vaebench.registry import Registry, shown
 from vaebench.schedules import SCHEDULES, Constant
 from vaebench.store import RESERVED_NAMES, of_another_version
+from vaebench.tasks import ALL_METRICS, TASKS, Task
 
 # The settings that are definitions, and where those are registered.
-REGISTRIES = {"dataset": DATASETS, "network": NETWORKS, "likelihood": LIKELIHOODS, "kl": SCHEDULES}
+REGISTRIES = {"dataset": DATASETS, "network": NETWORKS, "likelihood": LIKELIHOODS, "kl": SCHEDULES, "tasks": TASKS}
 
 # What no machine could train or hold; refused before anything is planned.
 MOST_RUNS = 100_000
@@ -64,8 +65,8 @@ def _checked_name(name: str) -> str:
 
 
 def _checked_metric(name: str) -> str:
-    if name not in METRICS:
-        raise ValueError(f"{shown(name)} is no metric{nearest(name, METRICS)}")
+    if name not in ALL_METRICS:
+        raise ValueError(f"{shown(name)} is no metric{nearest(name, ALL_METRICS)}")
     return name
 
 
@@ -95,6 +96,8 @@ def _choice(registry: Registry) -> Any:
 
 
 Name = Annotated[str, AfterValidator(_checked_name)]
+# YAML reads the name of a digit as a number.
+ClassName = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
 
 
 class Settings(BaseModel):
@@ -111,6 +114,7 @@ class Settings(BaseModel):
     batch_size: PositiveInt = 128
     learning_rate: PositiveFloat = 1e-3
     learning_rate_decay: Literal["none", "linear"] = "none"
+    left_out: ClassName | None = None  # of the data set's classes, one that the run never sees
 
     def given(self) -> dict[str, Any]:
         """The settings that were written down, without this class's defaults."""
@@ -133,13 +137,17 @@ class Run(Settings):
             mistakes.add(f"{self.batch_size} is more than the {n_images} training images of {kind}", "batch_size")
         if self.dataset.n_levels == 2 and self.binarisation != "none":
             mistakes.add(f"{self.dataset.kind} is binary as it is; allowed: none", "binarisation")
+        classes = self.dataset.class_names
+        if self.left_out is not None and self.left_out not in classes:
+            known = nearest(self.left_out, classes) if classes else f"; {self.dataset.kind} has no classes"
+            mistakes.add(f"{shown(self.left_out)} is no class{known}", "left_out")
         mistakes.raise_any()
         return self
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """All that determines the run's numbers, as plain data."""
-        return self.model_dump(mode="json", exclude={"variant"})
+        """All that determines the run's numbers, as plain data: what is not asked for, and so is None, does not."""
+        return self.model_dump(mode="json", exclude={"variant"}, exclude_none=True)
 
     @cached_property
     def run_id(self) -> str:
@@ -159,7 +167,7 @@ class Run(Settings):
     @property
     def definitions(self) -> frozenset[str]:
         """The names of the registered classes that the run uses."""
-        return frozenset(type(getattr(self, name)).__name__ for name in REGISTRIES)
+        return frozenset(type(getattr(self, name)).__name__ for name in REGISTRIES if getattr(self, name, None) is not None)
 
 
 @dataclass(frozen=True)
@@ -198,6 +206,7 @@ class Experiment(BaseModel):
     baseline: str
     headline: Annotated[str, AfterValidator(_checked_metric)] = "elbo"
     evaluation: Evaluation = Evaluation()
+    tasks: list[_choice(TASKS)] = []
     lanes: PositiveInt = 25
 
     _name: str = PrivateAttr(default="")
@@ -255,8 +264,38 @@ class Experiment(BaseModel):
             other = variants.setdefault(_hash(run.settings), run.variant)
             if other != run.variant:
                 mistakes.add(f"has the same settings as {other}", "variants", run.variant)
+        self._check_tasks(mistakes)
         mistakes.raise_any()
         return self
+
+    def _check_tasks(self, mistakes: Mistakes) -> None:
+        kinds = [task.kind for task in self.tasks]
+        for index, task in enumerate(self.tasks):
+            if task.kind in kinds[:index]:
+                mistakes.add(f"{task.kind} stands twice", "tasks")
+            elif fault := task.fault_of(self.dataset):
+                mistakes.add(f"{task.kind} cannot be scored: {self.dataset.kind} {fault}", "tasks")
+            elif not any(task.applies(run) for run in self.first_runs):
+                mistakes.add(f"{task.kind} can be scored of none of the runs: {task.needs_of_runs}", "tasks")
+        if self.headline not in self.metrics:
+            task = next(kind for kind, task in TASKS.items() if self.headline in {metric.name for metric in task.metrics})
+            mistakes.add(f"{shown(self.headline)} is a metric of the task {task}, which is not among its tasks", "headline")
+
+    @cached_property
+    def metrics(self) -> dict[str, Metric]:
+        """Those that its runs may have, by name: what is computed of every run, then what its tasks give."""
+        return METRICS | {metric.name: metric for task in self.tasks for metric in task.metrics}
+
+    @cached_property
+    def datasets(self) -> tuple[Dataset, ...]:
+        """Its own, and those that its tasks read beside it."""
+        others = (other for task in self.tasks for other in task.other_datasets(self.dataset))
+        return tuple(dict.fromkeys([self.dataset, *others]))
+
+    @property
+    def task_definitions(self) -> frozenset[str]:
+        """The names of the registered classes of its tasks."""
+        return frozenset(type(task).__name__ for task in self.tasks)
 
     @cached_property
     def grid_keys(self) -> tuple[str, ...]:

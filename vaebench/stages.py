@@ -85,9 +85,9 @@ def experiment(name: str) -> Experiment:
     return _experiments[name]
 
 
-def dataset_file(name: str) -> str:
-    """The prepared file that an experiment reads."""
-    return str(Results().dataset(experiment(name).dataset.name))
+def dataset_files(name: str) -> list[str]:
+    """The prepared files that an experiment reads."""
+    return [str(Results().dataset(dataset.name)) for dataset in experiment(name).datasets]
 
 
 def dataset(name: str) -> Dataset:
@@ -102,18 +102,18 @@ def dataset(name: str) -> Dataset:
 
 def _datasets() -> Iterator[Dataset]:
     yield from DATASETS.with_defaults()
-    yield from (loaded.dataset for loaded in _experiments.values())
+    yield from (dataset for loaded in _experiments.values() for dataset in loaded.datasets)
     # A job on another machine is told the file's name only, not the experiment that asks for it.
     for path in sorted(Path("experiments").glob("[!.]*.yaml")):
         with suppress(UserError):
-            yield specification.load(path).dataset
+            yield from specification.load(path).datasets
 
 
 def cohort_files(name: str) -> list[str]:
     """What training and evaluation give to the tables."""
     folder = Results().experiment(name)
     files = [folder.cohort(cohort.name) for cohort in experiment(name).cohorts]
-    return [str(path) for file in files for path in (file.history, file.metrics, file.spectrum)]
+    return [str(path) for file in files for path in (file.history, file.metrics, file.spectrum, file.tasks)]
 
 
 def begin(outputs: Iterable[str]) -> None:
@@ -205,4 +205,4 @@ def notes(experiment: Experiment, results: Results) -> list[Path]:
     folder = results.experiment(experiment.name)
     of_cohorts = [folder.cost("cohort", cohort.name) for cohort in experiment.cohorts]
     of_all = [folder.cost(verb) for verb in ("aggregate", "draw", "report", "track")]
-    return [results.dataset_cost(experiment.dataset.name), *of_cohorts, *of_all]
+    return [*(results.dataset_cost(dataset.name) for dataset in experiment.datasets), *of_cohorts, *of_all]

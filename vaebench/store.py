@@ -8,11 +8,13 @@ results/NAME/runs/RUN_ID/run.json               a trained run: specification, st
                          evaluation.json        its scores
                          pictures.npz           originals, reconstructions, samples, traversals …
                          latent.npz             posterior means and labels
+                         tasks/TASK.json        what a task found of it, and TASK.npz, pictures
 results/NAME/cohorts/COHORT/checkpoint.safetensors   of a training job that has not ended; also of parts of its runs
                             checkpoint.previous.safetensors   the one before
                             history.parquet     the histories of all its runs
                             metrics.parquet     run_id, metric, value, standard_error
                             spectrum.parquet    run_id, rank, dimension, kl …
+                            tasks.parquet       run_id, task, condition, score, method, value, standard_error
                             checksums.json      of these tables
 results/NAME/{runs,summary,comparisons}.csv …   tables, report.html; checksums.json vouches for the tables
              figures/NAME.{png,svg,pdf}         and variants/VARIANT/NAME.{png,svg} below it
@@ -139,6 +141,10 @@ class ExperimentFolder:
         return self.path / "report.html"
 
     @property
+    def tasks(self) -> Path:
+        return self.path / "tasks.csv"
+
+    @property
     def tracked(self) -> Path:
         return self.path / "tracked.csv"
 
@@ -195,6 +201,10 @@ class CohortFolder:
     def spectrum(self) -> Path:
         return self.path / "spectrum.parquet"
 
+    @property
+    def tasks(self) -> Path:
+        return self.path / "tasks.parquet"
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -244,6 +254,13 @@ class RunFolder:
     @property
     def latent(self) -> Path:
         return self.path / "latent.npz"
+
+    def task(self, kind: str) -> Path:
+        """What a task found; it vouches for the weights that were scored and for the pictures."""
+        return self.path / "tasks" / f"{kind}.json"
+
+    def task_pictures(self, kind: str) -> Path:
+        return self.path / "tasks" / f"{kind}.npz"
 
 
 def read_record(path: Path) -> Contents:

@@ -22,18 +22,22 @@ from vaebench.errors import UserError
 from vaebench.files import checksums, damaged, read_csv, read_table, write_csv, write_json, write_table, write_text
 from vaebench.latent_dimensions import COLLAPSE_EPSILON, collapse_verdict
 from vaebench.linear_optimum import BOUNDARY
-from vaebench.metrics import METRICS
+from vaebench.metrics import METRICS, Metric
 from vaebench.presentation import latex, markdown, presented
 from vaebench.ranking import SAME_MEASURE
 from vaebench.specification import REGISTRIES, Experiment, Run
 from vaebench.statistics import SIGNIFICANCE, Comparison, holm, interquartile_mean, mean_interval, paired_comparison
 from vaebench.store import ExperimentFolder, Results, read_record
+from vaebench.tasks import ALL_METRICS
 
 Row = Mapping[Hashable, Any]
 
 # Columns without which tables cannot be read.
 HISTORY_NEEDED = ["run_id", *(f"{split}_{term}" for split in ("train", "validation") for term in ("rate", "distortion"))]
 SPECTRUM_NEEDED = ["run_id", "dimension", "kl", "collapse_epsilon"]
+TASKS_NEEDED = ["run_id", "task", "condition", "score", "method", "value"]
+# What tells the rows of a run's tasks apart.
+FINDING = ["task", "condition", "score", "method"]
 
 # How near to its closed-form optimum a run has to come to have reached it: each dimension's KL within a share of the
 # optimal one or, where that is more, within these nats; the ELBO within these nats and twice its Monte-Carlo error.
@@ -59,6 +63,8 @@ class Tables:
     history: a row per run and epoch: `vaebench.training.HISTORY_COLUMNS`, `train_elbo`, `validation_elbo`.
     spectrum: a row per run and latent dimension: `run_id`, `rank` (1 has the largest KL), and what
         `latent_dimensions.dimensions` gives of it.
+    tasks: a row per variant, grid point, `task`, `condition`, `score` and `method`, as `task_scores.Finding` tells them:
+        over `n` seeds the `mean` and its interval `low` to `high`. Empty where the experiment asks for no tasks.
     """
 
     runs: pd.DataFrame
@@ -66,6 +72,7 @@ class Tables:
     comparisons: pd.DataFrame
     history: pd.DataFrame
     spectrum: pd.DataFrame
+    tasks: pd.DataFrame
 
 
 def aggregate(experiment: Experiment, results: Results) -> None:
@@ -88,7 +95,11 @@ def aggregate(experiment: Experiment, results: Results) -> None:
     write_csv(folder.comparisons, comparisons)
     write_table(folder.history, history)
     write_table(folder.spectrum, spectrum)
-    read_again = (folder.runs, folder.summary("csv"), folder.comparisons, folder.history, folder.spectrum)
+    read_again = [folder.runs, folder.summary("csv"), folder.comparisons, folder.history, folder.spectrum]
+    folder.tasks.unlink(missing_ok=True)
+    if experiment.tasks:
+        write_csv(folder.tasks, tasks_table(experiment, runs, gathered("tasks", TASKS_NEEDED)))
+        read_again.append(folder.tasks)
     write_json(folder.checksums, {"files": checksums(*read_again)})
     folder.linear.unlink(missing_ok=True)
     if len(linear):
@@ -121,6 +132,7 @@ def load(folder: ExperimentFolder) -> Tables:
         comparisons=_read_csv(folder.comparisons, ["variant", "metric", "baseline"], record),
         history=_with_elbo(read_table(folder.history, HISTORY_NEEDED, record)),
         spectrum=read_table(folder.spectrum, SPECTRUM_NEEDED, record),
+        tasks=_read_csv(folder.tasks, [*FINDING, "mean"], record) if folder.tasks.exists() else pd.DataFrame(),
     )
 
 
@@ -170,7 +182,7 @@ def runs_table(
             }
         )
     runs = pd.DataFrame(rows).astype({"diverged_epoch": "Int64"})
-    for name in METRICS:
+    for name in experiment.metrics:
         of_metric = metrics[metrics.metric == name].set_index("run_id")
         runs[name] = runs.run_id.map(of_metric.value)
         if not of_metric.standard_error.isna().all():
@@ -216,13 +228,13 @@ def summary_table(experiment: Experiment, runs: pd.DataFrame) -> pd.DataFrame:
     rows = []
     keys = group_keys(experiment)
     labels = {run.run_id: likelihood_label(run) for run in experiment.runs}
-    needed = ["run_id", "status", "collapse", *SAME_MEASURE, *METRICS]
+    needed = ["run_id", "status", "collapse", *SAME_MEASURE, *experiment.metrics]
     for values, group in _groups(runs, keys, needed).items():
         trained = group[group.status == "trained"]
         row = dict(zip(keys, values, strict=True))
         row |= {"likelihood": labels[group.run_id.iloc[0]], **group[SAME_MEASURE].iloc[0]}
         row |= {"n": len(trained), "n_diverged": len(group) - len(trained), "collapse": _verdicts(trained.collapse)}
-        for name, numbers in zip(METRICS, _by_metric(trained), strict=True):
+        for name, numbers in zip(experiment.metrics, _by_metric(trained, experiment.metrics), strict=True):
             row |= _over_seeds(name, numbers[~np.isnan(numbers)])
         rows.append(row)
     return pd.DataFrame(rows)
@@ -238,9 +250,9 @@ def _verdicts(collapse: pd.Series) -> str | None:
     return f"{verdict} ({n} of {n} seed{'' if n == 1 else 's'})"
 
 
-def _by_metric(runs: pd.DataFrame) -> np.ndarray:
+def _by_metric(runs: pd.DataFrame, metrics: Iterable[str]) -> np.ndarray:
     """[metrics, runs]: all columns at once, which is many times faster than one by one."""
-    return runs[list(METRICS)].to_numpy(float).T
+    return runs[list(metrics)].to_numpy(float).T
 
 
 def _over_seeds(name: str, values: np.ndarray) -> dict[str, float]:
@@ -255,17 +267,28 @@ def _groups(runs: pd.DataFrame, keys: list[str], needed: list[str]) -> dict[tupl
     return {tuple(None if pd.isna(value) else value for value in values): group for values, group in groups}
 
 
+def tasks_table(experiment: Experiment, runs: pd.DataFrame, findings: pd.DataFrame) -> pd.DataFrame:
+    """What tasks found of runs, over seeds; findings: a row each, as cohorts keep them."""
+    keys = group_keys(experiment)
+    findings = findings.merge(runs[["run_id", *keys]], on="run_id")
+    rows = []
+    for values, group in findings.groupby([*keys, *FINDING], sort=False, dropna=False):
+        mean, low, high = mean_interval(group.value.to_numpy())[:3]
+        rows.append([*values, len(group), mean, low, high])
+    return pd.DataFrame(rows, columns=[*keys, *FINDING, "n", "mean", "low", "high"])
+
+
 def comparisons_table(experiment: Experiment, runs: pd.DataFrame) -> pd.DataFrame:
     """Variant minus baseline at the same grid point, over the seeds that both trained."""
     keys = group_keys(experiment)
-    groups = _groups(runs[runs.status == "trained"].set_index("seed"), keys, [*SAME_MEASURE, *METRICS])
+    groups = _groups(runs[runs.status == "trained"].set_index("seed"), keys, [*SAME_MEASURE, *experiment.metrics])
     rows = []
     for values, group in groups.items():
         baseline = groups.get((experiment.baseline, *values[1:]))
         if values[0] == experiment.baseline or baseline is None:
             continue
         point = dict(zip(keys, values, strict=True)) | {"baseline": experiment.baseline}
-        rows += [point | row for row in _compare(group, baseline)]
+        rows += [point | row for row in _compare(group, baseline, experiment.metrics)]
     columns = [*keys, "metric", "baseline", "comparable", *Comparison._fields]
     comparisons = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(Comparison._fields, float))
     adjusted = comparisons.groupby("metric").p.transform(holm)
@@ -273,17 +296,20 @@ def comparisons_table(experiment: Experiment, runs: pd.DataFrame) -> pd.DataFram
     return comparisons
 
 
-def _compare(group: pd.DataFrame, baseline: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _compare(
+    group: pd.DataFrame, baseline: pd.DataFrame, metrics: Mapping[str, Metric]
+) -> Iterator[dict[str, Any]]:
     """A row a metric; group, baseline: runs by seed."""
     equal = group[SAME_MEASURE].iloc[0] == baseline[SAME_MEASURE].iloc[0]
     same_measure, same_data = bool(equal.all()), bool(equal.binarisation)
     # The same seeds, NaN where the baseline has none.
-    pairs = zip(METRICS.values(), _by_metric(group), _by_metric(baseline.reindex(group.index)), strict=True)
-    for metric, values, of_baseline in pairs:
+    of_baseline = _by_metric(baseline.reindex(group.index), metrics)
+    pairs = zip(metrics.values(), _by_metric(group, metrics), of_baseline, strict=True)
+    for metric, values, others in pairs:
         # Where one direction is better, the numbers must be of the same images.
         comparable = (same_measure or not metric.per_likelihood) and (same_data or metric.better is None)
         row = {"metric": metric.name, "comparable": comparable}
-        yield row | paired_comparison(values, of_baseline)._asdict() if comparable else row
+        yield row | paired_comparison(values, others)._asdict() if comparable else row
 
 
 def supported(row: Row) -> bool:
@@ -350,9 +376,9 @@ def _against_optimum(experiment: Experiment, spectrum: pd.DataFrame) -> pd.DataF
 
 def _read_csv(path: Path, columns: Iterable[str] = (), record: Path | None = None) -> pd.DataFrame:
     """Names stay text, also "1" and "nan", and so do lists of a single number and columns that are empty."""
-    texts = ("run_id", "variant", "baseline", "diverged_because", "collapse", "collapsed_dimensions")
+    texts = ("run_id", "variant", "baseline", "diverged_because", "collapse", "collapsed_dimensions", "left_out", *FINDING)
     table = read_csv(path, columns, record, texts)
-    if wrong := [column for column in columns if column in METRICS and not is_numeric_dtype(table[column])]:
+    if wrong := [column for column in table.columns.intersection(ALL_METRICS) if not is_numeric_dtype(table[column])]:
         raise damaged(path, f"{wrong[0]!r} holds other values than numbers")
     return _together(table)
 

@@ -1,0 +1,94 @@
+"""What tasks are given: a trained run, its data, and what its encoder and decoder make of images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaebench.datasets import Dataset
+from vaebench.images import Images, blocks, load_images
+from vaebench.model import VAE, Posterior
+from vaebench.specification import Evaluation, Run
+from vaebench.store import Results
+from vaebench.streams import generator
+
+BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A run's model in evaluation mode, on its device, and the images that it was trained on and is scored on.
+
+    Pixels go in and come out as float32 arrays [N, D], also of images that the run never saw. All numbers are a function
+    of the run and of the images, not of what else is scored.
+    """
+
+    run: Run
+    model: VAE
+    evaluation: Evaluation
+    results: Results
+    device: str = "cpu"
+
+    @property
+    def images(self) -> Images:
+        """Those of the run: without the class that it left out, binarised as it saw them."""
+        return _images(self.run.dataset, self.run.binarisation, self.results, self.run.left_out)
+
+    def other_images(self, dataset: Dataset, left_out: str | None = None) -> Images:
+        """Of another data set, or of the run's own with all classes; binarised alike."""
+        return _images(dataset, self.run.binarisation, self.results, left_out)
+
+    def pixels(self, split: str) -> np.ndarray:
+        """A split's pixel values as the model sees them: float32 [N, D] in [0, 1]."""
+        return self.images.as_pixels(self.images[split]).numpy()
+
+    def labels(self, split: str) -> np.ndarray:
+        """uint8 [N]; data without classes have none."""
+        return self.images.labels[split]
+
+    @cached_property
+    def scored(self) -> np.ndarray:
+        """Pixel values of the split that the experiment scores on."""
+        return self.pixels(self.evaluation.split)
+
+    def generator(self, stream: str, index: int = 0) -> torch.Generator:
+        """Of random numbers on the CPU, a function of the run's seed; `stream` names what they are for."""
+        return generator(self.run.seed, stream, index)
+
+    def means(self, x: np.ndarray) -> np.ndarray:
+        """Means of q(z|x): [N, D] -> [N, Z]."""
+        return self._by_block(lambda model, pixels: model.encode(pixels).mean, x)
+
+    def posterior(self, x: np.ndarray) -> Posterior:
+        """q(z|x) as tensors [N, Z]: [N, D] ->."""
+        both = self._by_block(lambda model, pixels: torch.cat(list(model.encode(pixels)), -1), x)
+        return Posterior(*torch.from_numpy(both).chunk(2, -1))
+
+    def reconstructions(self, x: np.ndarray) -> np.ndarray:
+        """Mean images at the posterior means: [N, D] -> [N, D]."""
+        return self._by_block(lambda model, pixels: model.reconstruct(pixels), x)
+
+    def samples(self, n: int) -> np.ndarray:
+        """Mean images at n draws of z from the prior: [n, D]."""
+        z = torch.randn(n, self.run.latent_size, generator=self.generator("prior samples"))
+        return self._by_block(lambda model, codes: model.mean_images(codes), z.numpy())
+
+    @torch.no_grad()
+    def _by_block(self, compute: Callable[[VAE, Tensor], Tensor], rows: np.ndarray) -> np.ndarray:
+        """compute(model, block) over blocks of rows, as one array."""
+        parts = [
+            compute(self.model, torch.from_numpy(rows[start:end]).to(self.device)).cpu().numpy()
+            for start, end in blocks(len(rows), BLOCK)
+        ]
+        return np.concatenate(parts)
+
+
+@cache
+def _images(dataset: Dataset, binarisation: str, results: Results, left_out: str | None) -> Images:
+    """Read once for all runs of a job."""
+    return load_images(dataset, binarisation, results.dataset(dataset.name), left_out)
