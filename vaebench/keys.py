@@ -55,8 +55,7 @@ def open_tasks(folder: RunFolder, run: Run, experiment: Experiment, with_files: 
     return [
         task
         for task in experiment.tasks
-        if task.applies(run)
-        and not made_by(folder.task(task.kind), task_key(run, experiment.evaluation, task), with_files)
+        if task.applies(run) and not made_by(folder.task(task.kind), task_key(run, experiment.evaluation, task), with_files)
     ]
 
 

@@ -130,7 +130,9 @@ class Source:
         runs = self.tables.runs
         runs = runs.assign(point=runs.run_id.map(points), scale=_scale(runs))
         keys = group_keys(self.experiment)
-        summary = self.tables.summary[[*keys, *(f"{metric}{end}" for metric in self.experiment.metrics for end in ("", "_low", "_high"))]]
+        summary = self.tables.summary[
+            [*keys, *(f"{metric}{end}" for metric in self.experiment.metrics for end in ("", "_low", "_high"))]
+        ]
         return runs.merge(summary, "left", on=keys, suffixes=("", "_mean"), validate="many_to_one")
 
     @cached_property

@@ -47,7 +47,9 @@ from vaebench.store import RESERVED_NAMES, of_another_version
 from vaebench.tasks import ALL_METRICS, TASKS, Task
 
 # The settings that are definitions, and where those are registered.
-REGISTRIES = {"dataset": DATASETS, "network": NETWORKS, "likelihood": LIKELIHOODS, "kl": SCHEDULES, "tasks": TASKS}
+REGISTRIES = {"dataset": DATASETS, "network": NETWORKS, "likelihood": LIKELIHOODS, "kl": SCHEDULES}
+# And those of an experiment, beside its data set.
+_ALL_REGISTRIES = REGISTRIES | {"tasks": TASKS}
 
 # What no machine could train or hold; refused before anything is planned.
 MOST_RUNS = 100_000
@@ -167,7 +169,7 @@ class Run(Settings):
     @property
     def definitions(self) -> frozenset[str]:
         """The names of the registered classes that the run uses."""
-        return frozenset(type(getattr(self, name)).__name__ for name in REGISTRIES if getattr(self, name, None) is not None)
+        return frozenset(type(getattr(self, name)).__name__ for name in REGISTRIES if getattr(self, name) is not None)
 
 
 @dataclass(frozen=True)
@@ -441,14 +443,14 @@ def _hash(content: Any) -> str:
 def _allowed_at(location: Location) -> tuple[Location, Collection[str]]:
     """Where a mistake is in the file (pydantic's location names the definition too), and the keys or names allowed."""
     shown = tuple(part for index, part in enumerate(location) if not _is_tag(location, index))
-    setting = next((part for part in location if part in REGISTRIES), None)
+    setting = next((part for part in location if part in _ALL_REGISTRIES), None)
     if setting is None:
         section = {"defaults": Settings, "variants": Settings, "evaluation": Evaluation}.get(
             location[0] if location[1:] else "", Experiment
         )
         return shown, list(section.model_fields)
-    registry = REGISTRIES[setting]
-    after = location[location.index(setting) + 1 :]
+    registry = _ALL_REGISTRIES[setting]
+    after = [part for part in location[location.index(setting) + 1 :] if isinstance(part, str)]
     if not after:
         return shown, list(registry)
     definition = registry.get(after[0], next(iter(registry.values())))
@@ -456,4 +458,5 @@ def _allowed_at(location: Location) -> tuple[Location, Collection[str]]:
 
 
 def _is_tag(location: Location, index: int) -> bool:
-    return index > 0 and location[index] in REGISTRIES.get(location[index - 1], {})
+    before = next((part for part in reversed(location[:index]) if isinstance(part, str)), None)
+    return location[index] in _ALL_REGISTRIES.get(before, {})

@@ -13,6 +13,7 @@ from torch import Tensor
 from vaebench.datasets import Dataset
 from vaebench.images import Images, blocks, load_images
 from vaebench.model import VAE, Posterior
+from vaebench.principal_components import PrincipalComponents, principal_components
 from vaebench.specification import Evaluation, Run
 from vaebench.store import Results
 from vaebench.streams import generator
@@ -51,6 +52,10 @@ class Subject:
         """uint8 [N]; data without classes have none."""
         return self.images.labels[split]
 
+    def principal_components(self, n: int) -> PrincipalComponents:
+        """Of the training images, at most n: the linear code of as many dimensions."""
+        return _principal_components(self.run.dataset, self.run.binarisation, self.results, self.run.left_out, n)
+
     @cached_property
     def scored(self) -> np.ndarray:
         """Pixel values of the split that the experiment scores on."""
@@ -86,6 +91,14 @@ class Subject:
             for start, end in blocks(len(rows), BLOCK)
         ]
         return np.concatenate(parts)
+
+
+@cache
+def _principal_components(
+    dataset: Dataset, binarisation: str, results: Results, left_out: str | None, n: int
+) -> PrincipalComponents:
+    images = _images(dataset, binarisation, results, left_out)
+    return principal_components(images.as_pixels(images["train"]).numpy(), n)
 
 
 @cache

@@ -296,9 +296,7 @@ def comparisons_table(experiment: Experiment, runs: pd.DataFrame) -> pd.DataFram
     return comparisons
 
 
-def _compare(
-    group: pd.DataFrame, baseline: pd.DataFrame, metrics: Mapping[str, Metric]
-) -> Iterator[dict[str, Any]]:
+def _compare(group: pd.DataFrame, baseline: pd.DataFrame, metrics: Mapping[str, Metric]) -> Iterator[dict[str, Any]]:
     """A row a metric; group, baseline: runs by seed."""
     equal = group[SAME_MEASURE].iloc[0] == baseline[SAME_MEASURE].iloc[0]
     same_measure, same_data = bool(equal.all()), bool(equal.binarisation)
