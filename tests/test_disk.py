@@ -42,12 +42,22 @@ TINY = {
     "variants": {"bce": {}, "beta-4": {"kl": {"schedule": "constant", "weight": 4}}},
     "baseline": "bce",
     "evaluation": {"n_samples": 4},
+    "tasks": ["representation"],
 }
 # All that is left when the workflow has ended, but for logs: a name for each kind of file.
 OF_DATASETS = ("datasets/digits.npz", "datasets/digits.json")
 OF_RUNS = ("run.json", "weights.safetensors", "history.parquet", "evaluation.json", "pictures.npz", "latent.npz")
-OF_COHORTS = ("history.parquet", "metrics.parquet", "spectrum.parquet", "checksums.json")
-TABLES = ("runs.csv", "summary.csv", "comparisons.csv", "history.parquet", "spectrum.parquet", "checksums.json")
+OF_RUNS += ("tasks/representation.json",)
+OF_COHORTS = ("history.parquet", "metrics.parquet", "spectrum.parquet", "tasks.parquet", "checksums.json")
+TABLES = (
+    "runs.csv",
+    "tasks.csv",
+    "summary.csv",
+    "comparisons.csv",
+    "history.parquet",
+    "spectrum.parquet",
+    "checksums.json",
+)
 KINDS = [
     *OF_DATASETS,
     *(f"tiny/runs/bce-*/{name}" for name in OF_RUNS),

@@ -18,6 +18,7 @@ from vaebench.errors import UserError
 from vaebench.metrics import METRICS
 from vaebench.registry import Registry
 from vaebench.specification import MOST_RUNS, REGISTRIES, Evaluation, Experiment, Settings
+from vaebench.tasks import ALL_METRICS, TASKS
 
 TIMES = int(os.environ.get("VAEBENCH_FUZZ", "0"))
 FILES = sorted((Path(__file__).parents[1] / "experiments").glob("*.yaml"))
@@ -188,7 +189,8 @@ EXPERIMENTS = st.fixed_dictionaries(
                 lambda key: st.fixed_dictionaries({key: mostly(st.lists(VALUES_OF[key], max_size=4))})
             )
         ),
-        "headline": one_of(*METRICS),
+        "headline": one_of(*METRICS) | one_of(*ALL_METRICS),
+        "tasks": mostly(st.lists(definitions(TASKS), max_size=2)),
         "evaluation": mapping(n_samples=one_of(1, 100), split=one_of("test", "train", "tset")),
         "lanes": one_of(1, 25, 10**9),
     },

@@ -19,7 +19,18 @@ from pandas.api.types import is_numeric_dtype
 
 from vaebench.environment import mixed
 from vaebench.errors import UserError
-from vaebench.files import checksums, damaged, read_csv, read_table, write_csv, write_json, write_table, write_text
+from vaebench.files import (
+    checksums,
+    damaged,
+    read_csv,
+    read_json,
+    read_table,
+    vouched,
+    write_csv,
+    write_json,
+    write_table,
+    write_text,
+)
 from vaebench.latent_dimensions import COLLAPSE_EPSILON, collapse_verdict
 from vaebench.linear_optimum import BOUNDARY
 from vaebench.metrics import METRICS, Metric
@@ -124,6 +135,7 @@ def environments(experiment: Experiment, folder: ExperimentFolder) -> dict[str, 
 def load(folder: ExperimentFolder) -> Tables:
     """The tables that `aggregate` wrote. Raises UserError where one is missing, unreadable, or not as it was written."""
     record = folder.checksums
+    with_tasks = record.exists() and folder.tasks.name in vouched(read_json(record))
     runs = _read_csv(folder.runs, ["run_id", "variant", "status", *METRICS], record)
     return Tables(
         # Tables of older versions do not say why a run diverged.
@@ -132,7 +144,7 @@ def load(folder: ExperimentFolder) -> Tables:
         comparisons=_read_csv(folder.comparisons, ["variant", "metric", "baseline"], record),
         history=_with_elbo(read_table(folder.history, HISTORY_NEEDED, record)),
         spectrum=read_table(folder.spectrum, SPECTRUM_NEEDED, record),
-        tasks=_read_csv(folder.tasks, [*FINDING, "mean"], record) if folder.tasks.exists() else pd.DataFrame(),
+        tasks=_read_csv(folder.tasks, [*FINDING, "mean"], record) if with_tasks else pd.DataFrame(),
     )
 
 

@@ -8,14 +8,13 @@ it makes the task's scores out of date and nothing else.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from vaebench.metrics import METRICS, Metric
 from vaebench.registry import Registry
 
 if TYPE_CHECKING:
     from vaebench.datasets import Dataset
-    from vaebench.specification import Run
 
 TASKS = Registry("task")
 
@@ -39,8 +38,8 @@ class Task:
         """Why it cannot be scored on a data set, to end a message that begins with the data set's kind; None if it can."""
         return None
 
-    def applies(self, run: Run) -> bool:
-        """Whether such a run is scored by it; others have none of its metrics."""
+    def applies(self, run: Any) -> bool:
+        """Whether such a run, a `specification.Run`, is scored by it; others have none of its metrics."""
         return True
 
     def other_datasets(self, dataset: Dataset) -> tuple[Dataset, ...]:
