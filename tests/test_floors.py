@@ -41,7 +41,7 @@ FLOORS = [
         "task_scores",
         "tasks",
     },
-    {"specification", "stack", "costs"},
+    {"specification", "stack", "costs", "trade_offs"},
     {"images", "keys", "presentation", "selection", "template"},
     {"lanes", "pictures", "tables", "wording", "stages"},
     {"evaluation", "training", "memory", "weights", "mlflow_pages"},
