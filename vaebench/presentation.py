@@ -24,7 +24,9 @@ MEANING = (
     "with, its interval apart from theirs; ↑ higher is better, ↓ lower is better."
 )
 # And of the table of variants and tasks.
-RANKS = "In parentheses the places that this interval leaves open. Below the variants, baselines and floors."
+RANKS = (
+    "In parentheses the places that the interval leaves open, 1 being the best. Below the variants, baselines and floors."
+)
 GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "λ": "lambda", "μ": "mu", "σ": "sigma"}
 LATEX_TABLE = r"""\begin{{table}}[tbp]
 \centering\small\setlength{{\tabcolsep}}{{4pt}}
@@ -117,10 +119,9 @@ def variants_by_tasks(experiment: Experiment, trade_offs: TradeOffs) -> pd.DataF
 
 
 def _ranked_column(rows: pd.DataFrame, metric: Metric, below: pd.Series) -> list[Number]:
-    """A metric of every row, and below them baselines, which have neither interval nor rank."""
-    nothing = [math.nan] * len(below)
-    means, lows, highs = (rows[f"{metric.name}{end}"].tolist() for end in ("", "_low", "_high"))
-    column = numbers(*map(pd.Series, ([*means, *below], [*lows, *nothing], [*highs, *nothing])))
+    """A metric of every row with its rank, and below them baselines."""
+    means, lows, highs = (rows[f"{metric.name}{end}"] for end in ("", "_low", "_high"))
+    column = numbers_and_baselines(means, lows, highs, below)
     ranked = [
         number._replace(bold=bool(rank and rank.is_best), rank=str(rank or ""))
         for number, rank in zip(column, ranks(rows, metric), strict=False)
@@ -163,6 +164,12 @@ def numbers(means: pd.Series, lows: pd.Series, highs: pd.Series) -> list[Number]
     widths = highs - lows
     decimals = decimals_for(means.abs().max() / 100, (widths[widths > ROUNDING] / 6).clip(lower=1e-4).median())
     return [_number(*bounds, decimals) for bounds in zip(means, lows, highs, strict=True)]
+
+
+def numbers_and_baselines(means: pd.Series, lows: pd.Series, highs: pd.Series, below: pd.Series) -> list[Number]:
+    """The same with the means of baselines below, which have no intervals."""
+    nothing = [math.nan] * len(below)
+    return numbers(*map(pd.Series, ([*means, *below], [*lows, *nothing], [*highs, *nothing])))
 
 
 def _number(mean: float, low: float, high: float, decimals: int) -> Number:

@@ -147,10 +147,14 @@ def load(folder: ExperimentFolder) -> Tables:
 
 
 def load_current(experiment: Experiment, folder: ExperimentFolder) -> Tables:
-    """The same, of all runs that the experiment has now. Raises UserError where some are not in them."""
+    """The same, of all runs that the experiment has now, by all its tasks. Raises UserError where some are not in them."""
     tables = load(folder)
     if missing := {run.run_id for run in experiment.runs} - set(tables.runs.run_id):
         raise UserError(f"{folder.runs}: has no run {min(missing)}; run `vaebench aggregate` again")
+    if experiment.tasks and not folder.tasks.exists():
+        raise UserError(f"{folder.tasks}: is not there; run `vaebench aggregate` again")
+    if missing := experiment.metrics.keys() - set(tables.summary):
+        raise UserError(f"{folder.summary('csv')}: has no {min(missing)}; run `vaebench aggregate` again")
     return tables
 
 

@@ -69,7 +69,7 @@ def gather(
 def _metrics(tasks: Sequence[Task]) -> list[Metric]:
     """The evidence, then the headline of each task with the task's title in its label."""
     headlines = [(task.title, ALL_METRICS[task.headline]) for task in tasks]
-    return [*EVIDENCE, *(replace(metric, label=f"{title}: {metric.label}") for title, metric in headlines)]
+    return [*EVIDENCE, *(replace(metric, label=f"{title} ({metric.label})") for title, metric in headlines)]
 
 
 def _by_seed(place: list[str], runs: pd.DataFrame, names: list[str]) -> pd.DataFrame:
@@ -88,11 +88,9 @@ def _by_seed(place: list[str], runs: pd.DataFrame, names: list[str]) -> pd.DataF
 
 def _facts(place: list[str], summary: pd.DataFrame) -> pd.DataFrame:
     """What the rows of a summary say of the runs with nothing left out or, without such, of the others."""
-    whole = summary[summary[LEFT_OUT].isna()]
     columns = {name: (name, "first") for name in ("likelihood", *SAME_MEASURE)}
     columns |= {"n": ("n", "min"), "n_diverged": ("n_diverged", "max")}
-    groups = (whole if len(whole) else summary).groupby(place, sort=False, dropna=False)
-    return groups.agg(**columns).reset_index()
+    return of_whole(summary).groupby(place, sort=False, dropna=False).agg(**columns).reset_index()
 
 
 def _intervals(place: list[str], seeds: pd.DataFrame) -> pd.DataFrame:
@@ -115,20 +113,21 @@ def _headline_baselines(
     parts = []
     for task in tasks:
         of_headline = (findings[["task", "condition", "score"]] == [task.kind, *task.headline_finding]).all(axis=1)
-        parts.append(_of_rows(findings[of_headline], place).assign(column=task.headline))
+        parts.append(_over_classes(findings[of_headline], place).assign(column=task.headline))
     if not parts:
         return pd.DataFrame(columns=["method"])
     return baselines(pd.concat(parts), place, rows, of_variants=False)
 
 
-def _of_rows(findings: pd.DataFrame, place: list[str]) -> pd.DataFrame:
+def of_whole(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of runs with nothing left out or, where there are none, all rows."""
+    is_whole = table[LEFT_OUT].isna() if LEFT_OUT in table else pd.Series(True, table.index)
+    return table[is_whole] if is_whole.any() else table
+
+
+def _over_classes(findings: pd.DataFrame, place: list[str]) -> pd.DataFrame:
     """Those of runs with nothing left out or, where there are none, their means over the classes."""
-    if LEFT_OUT not in findings:
-        return findings
-    is_whole = findings[LEFT_OUT].isna()
-    if is_whole.any():
-        return findings[is_whole]
-    return findings.groupby([*place, "method"], sort=False, dropna=False)["mean"].mean().reset_index()
+    return of_whole(findings).groupby([*place, "method"], sort=False, dropna=False)["mean"].mean().reset_index()
 
 
 def baselines(findings: pd.DataFrame, keys: Sequence[str], rows: pd.DataFrame, of_variants: bool = True) -> pd.DataFrame:
