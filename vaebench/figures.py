@@ -41,6 +41,7 @@ from vaebench.plotting import (
 )
 from vaebench.specification import Experiment
 from vaebench.store import Results
+from vaebench.task_figures import TASK_FIGURES
 from vaebench.tasks import ALL_METRICS
 
 if TYPE_CHECKING:
@@ -241,5 +242,5 @@ def _iso_elbo_lines(ax: Axes, runs: pd.DataFrame) -> None:
             ax.text(x, -level - x, text, fontsize=7, color=GREY, va="center", bbox=box, zorder=2)
 
 
-for figure in (*CURVES.values(), *LATENT_FIGURES.values(), *LATENT_PICTURES.values()):
+for figure in (*TASK_FIGURES.values(), *CURVES.values(), *LATENT_FIGURES.values(), *LATENT_PICTURES.values()):
     FIGURES.add(figure)

@@ -86,12 +86,12 @@ def _value(value: Any) -> str:
 def definitions(experiment: Experiment) -> dict[str, str]:
     """Each registered name that the runs use, and the first paragraph of what its author says of it."""
     used = {(name, type(getattr(run, name))): None for name in REGISTRIES for run in experiment.first_runs}
-    return {
-        f"{name}: {getattr(definition, REGISTRIES[name].tag)}": " ".join(
-            inspect.getdoc(definition).split("\n\n")[0].split()
-        )
-        for name, definition in used
-    }
+    return {f"{name}: {getattr(each, REGISTRIES[name].tag)}": definition(each) for name, each in used}
+
+
+def definition(registered: type) -> str:
+    """The first paragraph of what its author says of it."""
+    return " ".join(inspect.getdoc(registered).split("\n\n")[0].split())
 
 
 def specification_text(experiment: Experiment) -> str:

@@ -144,6 +144,9 @@ class ExperimentFolder:
     def tasks(self) -> Path:
         return self.path / "tasks.csv"
 
+    def variants_by_tasks(self, suffix: str) -> Path:
+        return self.path / f"tasks.{suffix}"
+
     @property
     def tracked(self) -> Path:
         return self.path / "tracked.csv"

@@ -29,6 +29,10 @@ class Task:
     metrics: ClassVar[tuple[Metric, ...]]
     # The one of them that the table of variants and tasks shows and ranks by.
     headline: ClassVar[str]
+    # Condition and score of the findings that the headline stands among: what other methods have there it is held to.
+    headline_finding: ClassVar[tuple[str, str]]
+    # What these other methods are, baselines and floors, for people: name -> a sentence.
+    methods: ClassVar[dict[str, str]] = {}
     # Whether it looks through the eyes of the data set's classifier (`vaebench.classifier`).
     needs_classifier: ClassVar[bool] = False
     # What a run must be for it to apply, to end a message.
@@ -60,6 +64,7 @@ class Representation(Task):
     title = "Representation"
     module = "representation"
     headline = "linear_probe"
+    headline_finding = ("", "accuracy")
     metrics = (
         Metric(
             name="linear_probe",
