@@ -18,7 +18,7 @@ from vaebench.subject import Subject
 from vaebench.task_scores import MODEL, Finding, TaskScores
 from vaebench.tasks import Denoising
 
-CORRUPTED_BY = (GaussianNoise(0.1), GaussianNoise(0.3), GaussianNoise(0.5), SaltAndPepper(0.2), MaskedBlock(0.5))
+CORRUPTED_BY = (*(GaussianNoise(sigma=sigma) for sigma in (0.1, 0.3, 0.5)), SaltAndPepper(share=0.2), MaskedBlock(side=0.5))
 # Of larger splits, so many images at equal distances.
 MOST_IMAGES = 2000
 N_PICTURES = 3

@@ -84,7 +84,7 @@ class Representation(Task):
 @TASKS.register
 @dataclass(frozen=True)
 class Denoising(Task):
-    """How near reconstructions of corrupted images come to the clean ones, beside PCA and the corrupted images themselves."""
+    """How near reconstructions of corrupted images come to the clean ones, beside those of PCA and the corrupted images."""
 
     kind: Literal["denoising"] = "denoising"
     title = "Denoising"
