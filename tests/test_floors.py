@@ -14,6 +14,7 @@ FLOORS = [
     {"scores", "device", "disk"},
     {"latent_dimensions", "locks", "files"},
     {
+        "corruptions",
         "datasets",
         "likelihoods",
         "networks",
@@ -46,8 +47,8 @@ FLOORS = [
     {"lanes", "pictures", "tables", "wording", "stages"},
     {"evaluation", "training", "memory", "weights", "mlflow_pages"},
     {"subject", "plotting", "mlflow_entries", "findings", "task_findings", "caveats", "speed", "saved_run"},
-    {"representation", "panels", "picture_panels", "plan", "show", "loading", "tracking"},
-    {"jobs", "curves", "latent_figures", "task_figures", "latent_pictures", "workflow"},
+    {"representation", "denoising", "panels", "picture_panels", "plan", "show", "loading", "tracking"},
+    {"jobs", "curves", "latent_figures", "task_figures", "latent_pictures", "denoising_figures", "workflow"},
     {"figures", "page_tables", "methods"},
     {"report"},
     {"cli"},
@@ -74,6 +75,7 @@ WITH_TORCH = {
     "jobs",
     "subject",
     "representation",
+    "denoising",
 }
 WITHOUT_TORCH = sorted(set.union(*FLOORS) - WITH_TORCH - {"__main__"})
 HEAVY = ("torch", "mlflow", "snakemake", "matplotlib", "seaborn", "sklearn", "tqdm")

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vaebench.curves import CURVES
+from vaebench.denoising_figures import DENOISING_FIGURES
 from vaebench.files import write_bytes
 from vaebench.latent_figures import LATENT_FIGURES
 from vaebench.latent_pictures import LATENT_PICTURES
@@ -242,5 +243,14 @@ def _iso_elbo_lines(ax: Axes, runs: pd.DataFrame) -> None:
             ax.text(x, -level - x, text, fontsize=7, color=GREY, va="center", bbox=box, zorder=2)
 
 
-for figure in (*TASK_FIGURES.values(), *CURVES.values(), *LATENT_FIGURES.values(), *LATENT_PICTURES.values()):
+for figure in itertools.chain.from_iterable(
+    registered.values()
+    for registered in (
+        TASK_FIGURES,
+        CURVES,
+        LATENT_FIGURES,
+        LATENT_PICTURES,
+        DENOISING_FIGURES,
+    )
+):
     FIGURES.add(figure)

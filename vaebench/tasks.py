@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from vaebench.corruptions import GaussianNoise, MaskedBlock, SaltAndPepper
 from vaebench.metrics import METRICS, Metric
 from vaebench.registry import Registry
 
@@ -35,6 +36,8 @@ class Task:
     methods: ClassVar[dict[str, str]] = {}
     # Whether it looks through the eyes of the data set's classifier (`vaebench.classifier`).
     needs_classifier: ClassVar[bool] = False
+    # The registered definitions that scoring uses beside those of the run.
+    definitions: ClassVar[tuple[type, ...]] = ()
     # What a run must be for it to apply, to end a message.
     needs_of_runs: ClassVar[str] = ""
 
@@ -80,6 +83,47 @@ class Representation(Task):
 
     def fault_of(self, dataset: Dataset) -> str | None:
         return _require_classes(dataset)
+
+
+@TASKS.register
+@dataclass(frozen=True)
+class Denoising(Task):
+    """How near reconstructions of corrupted images come to the clean ones, beside those of PCA and the corrupted images."""
+
+    kind: Literal["denoising"] = "denoising"
+    title = "Denoising"
+    module = "denoising"
+    definitions = (GaussianNoise, SaltAndPepper, MaskedBlock)
+    headline = "denoising_psnr"
+    metrics = (
+        Metric(
+            name="denoising_psnr",
+            family="denoising",
+            label="denoising PSNR",
+            unit="dB",
+            better="higher",
+            definition="PSNR of reconstructions of corrupted images against the clean ones, mean over five corruptions.",
+            reference="Hore & Ziou 2010",
+        ),
+        Metric(
+            name="denoising_gain",
+            family="denoising",
+            label="denoising gain",
+            unit="dB",
+            better="higher",
+            definition="The same minus the PSNR of the corrupted images: above 0 where the run mends more than it loses.",
+            reference="Vincent et al. 2008",
+        ),
+        Metric(
+            name="denoising_ssim",
+            family="denoising",
+            label="denoising SSIM",
+            unit="",
+            better="higher",
+            definition="Structural similarity of the same reconstructions to the clean images, mean over five corruptions.",
+            reference="Wang et al. 2004",
+        ),
+    )
 
 
 # Every metric by name: what is computed of each run's scores, then what tasks give.
