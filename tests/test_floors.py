@@ -41,13 +41,13 @@ FLOORS = [
         "task_scores",
         "tasks",
     },
-    {"specification", "stack", "costs"},
+    {"specification", "stack", "costs", "detection"},
     {"images", "keys", "presentation", "selection", "template"},
     {"lanes", "pictures", "tables", "wording", "stages"},
     {"evaluation", "training", "memory", "weights", "mlflow_pages"},
     {"subject", "plotting", "mlflow_entries", "findings", "caveats", "speed", "saved_run"},
-    {"representation", "panels", "picture_panels", "plan", "show", "loading", "tracking"},
-    {"jobs", "curves", "latent_figures", "latent_pictures", "workflow"},
+    {"representation", "anomaly", "panels", "picture_panels", "plan", "show", "loading", "tracking"},
+    {"jobs", "curves", "latent_figures", "latent_pictures", "anomaly_figures", "workflow"},
     {"figures", "page_tables", "methods"},
     {"report"},
     {"cli"},
@@ -74,6 +74,7 @@ WITH_TORCH = {
     "jobs",
     "subject",
     "representation",
+    "anomaly",
 }
 WITHOUT_TORCH = sorted(set.union(*FLOORS) - WITH_TORCH - {"__main__"})
 HEAVY = ("torch", "mlflow", "snakemake", "matplotlib", "seaborn", "sklearn", "tqdm")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vaebench.anomaly_figures import ANOMALY_FIGURES
 from vaebench.curves import CURVES
 from vaebench.files import write_bytes
 from vaebench.latent_figures import LATENT_FIGURES
@@ -241,5 +242,5 @@ def _iso_elbo_lines(ax: Axes, runs: pd.DataFrame) -> None:
             ax.text(x, -level - x, text, fontsize=7, color=GREY, va="center", bbox=box, zorder=2)
 
 
-for figure in (*CURVES.values(), *LATENT_FIGURES.values(), *LATENT_PICTURES.values()):
+for figure in (*CURVES.values(), *LATENT_FIGURES.values(), *LATENT_PICTURES.values(), *ANOMALY_FIGURES.values()):
     FIGURES.add(figure)
