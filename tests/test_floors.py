@@ -42,13 +42,22 @@ FLOORS = [
         "task_scores",
         "tasks",
     },
-    {"specification", "stack", "costs", "trade_offs"},
+    {"specification", "stack", "costs", "trade_offs", "detection"},
     {"images", "keys", "presentation", "selection", "template"},
     {"lanes", "pictures", "tables", "wording", "stages"},
     {"evaluation", "training", "memory", "weights", "mlflow_pages"},
     {"subject", "plotting", "mlflow_entries", "findings", "task_findings", "caveats", "speed", "saved_run"},
-    {"representation", "denoising", "panels", "picture_panels", "plan", "show", "loading", "tracking"},
-    {"jobs", "curves", "latent_figures", "task_figures", "latent_pictures", "denoising_figures", "workflow"},
+    {"representation", "denoising", "panels", "picture_panels", "plan", "show", "loading", "tracking", "anomaly"},
+    {
+        "jobs",
+        "curves",
+        "latent_figures",
+        "task_figures",
+        "latent_pictures",
+        "denoising_figures",
+        "workflow",
+        "anomaly_figures",
+    },
     {"figures", "page_tables", "methods"},
     {"report"},
     {"cli"},
@@ -76,6 +85,7 @@ WITH_TORCH = {
     "subject",
     "representation",
     "denoising",
+    "anomaly",
 }
 WITHOUT_TORCH = sorted(set.union(*FLOORS) - WITH_TORCH - {"__main__"})
 HEAVY = ("torch", "mlflow", "snakemake", "matplotlib", "seaborn", "sklearn", "tqdm")

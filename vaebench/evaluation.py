@@ -156,11 +156,8 @@ class _Cohort:
         log_likelihood, log_weight = (torch.cat(parts, dim=1).double() for parts in (log_likelihoods, log_weights))
         exact = self.stack.map(VAE.encode, {}, shared={"x": x})
         posterior = exact.double()
-        scores = {
-            "distortion": -log_likelihood.mean(1),
+        scores = evidence(log_likelihood, log_weight) | {
             "first_distortion": -log_likelihood[:, 0],
-            "nll": math.log(n_samples) - log_weight.logsumexp(1),
-            "effective_samples": (2 * log_weight.logsumexp(1) - (2 * log_weight).logsumexp(1)).exp(),
             "kl": posterior.kl_per_dimension(),
             "mean": posterior.mean,
             "log_variance": posterior.log_variance,
@@ -214,6 +211,15 @@ class _Cohort:
             part = self.stack.map(_log_likelihood, {"z": lanes}, shared={"x": padded(x[start:end], IMAGE_BLOCK)})
             parts.append(-part[:, : end - start].double())
         return torch.cat(parts, dim=1)
+
+
+def evidence(log_likelihood: Tensor, log_weight: Tensor) -> dict[str, Tensor]:
+    """What K samples of z an image say of it, name -> [..., B]: two float64 [..., K, B] as of `model.Samples`, in nats."""
+    return {
+        "distortion": -log_likelihood.mean(-2),
+        "nll": math.log(log_weight.shape[-2]) - log_weight.logsumexp(-2),
+        "effective_samples": (2 * log_weight.logsumexp(-2) - (2 * log_weight).logsumexp(-2)).exp(),
+    }
 
 
 def _scores(

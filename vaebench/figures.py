@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vaebench.anomaly_figures import ANOMALY_FIGURES
 from vaebench.curves import CURVES
 from vaebench.denoising_figures import DENOISING_FIGURES
 from vaebench.files import write_bytes
@@ -251,6 +252,7 @@ for figure in itertools.chain.from_iterable(
         LATENT_FIGURES,
         LATENT_PICTURES,
         DENOISING_FIGURES,
+        ANOMALY_FIGURES,
     )
 ):
     FIGURES.add(figure)

@@ -26,7 +26,7 @@ from vaebench.tables import (
     supported,
 )
 from vaebench.tasks import ALL_METRICS
-from vaebench.wording import at, counted, listed, named, over_seeds, varying, with_unit
+from vaebench.wording import at, counted, listed, named, over_seeds, setting, varying, with_unit
 
 # When a dimension has collapsed, and when a run has reached its optimum.
 IS_COLLAPSED = f"a KL below {COLLAPSE_EPSILON:g} nats for {100 * (1 - COLLAPSE_DELTA):g} % of the images"
@@ -68,7 +68,7 @@ def differences(comparisons: pd.DataFrame, keys: Sequence[str], metric: Metric) 
         return [f"No difference in {metric.label} is supported: with fewer than {FEWEST_SEEDS} seeds there is no interval."]
     claimed = rows[[supported(row) for row in rows.to_dict("records")]]
     place = varying(comparisons, keys)
-    points = [group for _, group in rows.groupby(place, sort=False)] if place else [rows]
+    points = [group for _, group in rows.groupby(place, sort=False, dropna=False)] if place else [rows]
     if len(points) > MOST_SENTENCES:
         candidates = rows.difference if claimed.empty else claimed.difference
         extremes = {candidates.idxmin(), candidates.idxmax()}
@@ -131,8 +131,8 @@ def best(summary: pd.DataFrame, keys: Sequence[str], metric: Metric, comparisons
     rows, place = summary.dropna(subset=metric.name), varying(summary, keys)
     if not metric.better and not metric.per_likelihood and len(place) == 1 and rows.variant.nunique() <= MOST_SENTENCES:
         return _at_ends(rows, place, metric)
-    apart = [column for column in SAME_MEASURE if rows[column].nunique() > 1] if metric.per_likelihood else []
-    groups = [group for _, group in rows.groupby(apart, sort=False)] if apart else [rows]
+    apart = [column for column in SAME_MEASURE if rows[column].nunique(dropna=False) > 1] if metric.per_likelihood else []
+    groups = [group for _, group in rows.groupby(apart, sort=False, dropna=False)] if apart else [rows]
     return [
         f"{_among(group.iloc[0], apart)}{_best(group, place, metric)}{_doubt(group, comparisons, keys, metric)}."
         for group in groups
@@ -142,7 +142,7 @@ def best(summary: pd.DataFrame, keys: Sequence[str], metric: Metric, comparisons
 
 def _at_ends(rows: pd.DataFrame, place: Sequence[str], metric: Metric) -> list[str]:
     """Every variant's mean, the highest first, at the last grid point, where most is at stake, and at the first."""
-    points = [group for _, group in rows.groupby(place, sort=False)]
+    points = [group for _, group in rows.groupby(place, sort=False, dropna=False)]
     return [
         f"At {at(group.iloc[0], place)}, mean {metric.label} {'are' if _is_count(metric) else 'is'} "
         f"{listed(f'{_mean(row, metric)} for {row.variant}' for _, row in group.iterrows())}."
@@ -153,6 +153,7 @@ def _at_ends(rows: pd.DataFrame, place: Sequence[str], metric: Metric) -> list[s
 def _among(row: pd.Series, apart: Sequence[str]) -> str:
     numbers = MEASURES.get(row.measure, f"numbers of measure “{row.measure}”") if "measure" in apart else "numbers"
     data = f" of data with binarisation “{row.binarisation}”" if "binarisation" in apart else ""
+    data += f" with {setting('left_out', row.left_out)}" if "left_out" in apart else ""
     return f"Among {numbers}{data}, " if apart else ""
 
 
@@ -268,7 +269,8 @@ def _collapse(
     where = f" at {_points(collapsed, place)}" if place else ""
     there = f"at {at(widest, place)} " if len(collapsed) > 1 else ""
     sentence = f"The posterior of {widest.variant} has collapsed{where}: in every seed all dimensions have {IS_COLLAPSED}"
-    same_point = (trained[list(keys[1:])] == widest[list(keys[1:])]).all(axis=1)
+    point = list(keys[1:])
+    same_point = (trained[point].eq(widest[point]) | (trained[point].isna() & widest[point].isna())).all(axis=1)
     for other in trained[same_point & (trained.variant == baseline)].itertuples():
         if other.collapsed_units < other.latent_size:
             sentence += f"; {there}{baseline} keeps {_uncollapsed(other)}"
@@ -316,7 +318,10 @@ def _reason(run: pd.Series, baseline: pd.Series) -> str:
     if run.measure != baseline.measure:
         former, latter = (MEASURES.get(measure, f"of measure “{measure}”") for measure in (run.measure, baseline.measure))
         return f"the former are {former}, the latter {latter}"
-    return f"the former are of data with binarisation “{run.binarisation}”, the latter “{baseline.binarisation}”"
+    if run.binarisation != baseline.binarisation:
+        return f"the former are of data with binarisation “{run.binarisation}”, the latter “{baseline.binarisation}”"
+    former, latter = (setting("left_out", each.left_out) for each in (run, baseline))
+    return f"the former are of data with {former}, the latter with {latter}"
 
 
 def effective_weights(runs: pd.DataFrame) -> list[str]:
@@ -342,7 +347,7 @@ def _span(values: pd.Series) -> str:
 
 def _points(rows: pd.DataFrame, place: Sequence[str]) -> str:
     if len(place) == 1:
-        return f"{place[0].replace('_', ' ')} {listed(rows[place[0]])}"
+        return f"{place[0].replace('_', ' ')} {listed(rows[place[0]].astype(object).fillna('nothing'))}"
     return at(rows.iloc[0], place) if len(rows) == 1 else f"{len(rows)} grid points"
 
 

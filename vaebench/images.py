@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vaebench import splits
 from vaebench.datasets import Dataset, Split
+from vaebench.errors import UserError
 from vaebench.stack import ALIGNMENT
 from vaebench.streams import generator
 
@@ -60,11 +61,13 @@ class Images:
 def load_images(dataset: Dataset, binarisation: str, path: Path, left_out: str | None = None) -> Images:
     """The splits kept in a file, binarised so, without the class that is left out.
 
-    Raises UserError where they are missing or damaged.
+    Raises UserError where they are missing or damaged, and where a split has images of that class only.
     """
     loaded = splits.load(dataset, path)
     if left_out is not None:
         loaded = {name: _without(split, dataset.class_names.index(left_out)) for name, split in loaded.items()}
+    if empty := [name for name, split in loaded.items() if not len(split.images)]:
+        raise UserError(f"{dataset.kind}: left_out: without the class {left_out!r} there are no {empty[0]} images")
     levels = {name: torch.from_numpy(split.images) for name, split in loaded.items()}
     labels = {name: split.labels for name, split in loaded.items() if split.labels is not None}
     return Images(levels, dataset.n_levels, binarisation, labels)

@@ -19,6 +19,7 @@ from vaebench import environment, progress
 from vaebench.checkpoints import Checkpoint
 from vaebench.device import describe
 from vaebench.divergence import not_finite
+from vaebench.errors import UserError
 from vaebench.evaluation import Evaluated, evaluate
 from vaebench.files import checksums, read_table, write_arrays, write_bytes, write_json, write_table
 from vaebench.images import Images, blocks, load_images
@@ -101,6 +102,7 @@ def _train(
         return
     made_with = _made_with(device)
     images = _images(missing[0], results)
+    _require_a_batch(missing[0], len(images["train"]))
 
     def keys(runs: Sequence[Run]) -> list[str]:
         return [checkpoint_key(run, made_with) for run in runs]
@@ -172,6 +174,13 @@ def _made_with(device: str) -> dict[str, str | None]:
 
 def _images(run: Run, results: Results) -> Images:
     return load_images(run.dataset, run.binarisation, results.dataset(run.dataset.name), run.left_out)
+
+
+def _require_a_batch(run: Run, n_images: int) -> None:
+    """How many images a class has is known only here. Raises UserError where the others fill no batch."""
+    if run.batch_size > n_images:
+        without = f"the {n_images} training images of {run.dataset.kind} without the class {run.left_out!r}"
+        raise UserError(f"{run.run_id}: batch_size {run.batch_size} is more than {without}")
 
 
 def _save_trained(folder: RunFolder, trained: TrainedRun, made_with: dict[str, str | None]) -> None:

@@ -116,7 +116,7 @@ class LoadedExperiment:
         run = self.specification(run_id)
         if split not in run.dataset.sizes:
             raise UserError(f"{split!r} is no split{nearest(split, run.dataset.sizes)}")
-        images = load_images(run.dataset, run.binarisation, self._results.dataset(run.dataset.name))
+        images = load_images(run.dataset, run.binarisation, self._results.dataset(run.dataset.name), run.left_out)
         return images.as_pixels(images[split])
 
     def pictures(self, run_id: str) -> dict[str, np.ndarray]:

@@ -44,6 +44,7 @@ def methods(experiment: Experiment) -> dict[str, Any]:
     return {
         "split": evaluation.split,
         "n_images": n_images,
+        "leaves_out": any(run.left_out is not None for run in experiment.first_runs),
         "ceiling": f"{math.log(n_images):.2f}",
         "has_levels": any(run.n_levels > 2 for run in experiment.first_runs),
         "n_level_samples": min(evaluation.n_samples, LEVEL_SAMPLES),
@@ -75,6 +76,8 @@ def _choices(experiment: Experiment, value: Callable[[Run], str]) -> str:
 
 def _value(value: Any) -> str:
     """A setting in words: "0.003", or a definition by its name and settings: "gaussian (σ = 0.5)"."""
+    if value is None:
+        return "none"
     if dataclasses.is_dataclass(value):
         name, *inner = dataclasses.asdict(value).items()
         described = ", ".join(f"{SYMBOLS.get(key, key)} = {_value(item)}" for key, item in inner)

@@ -23,7 +23,7 @@ from vaebench.presentation import (
     summary_column,
     variants_by_tasks,
 )
-from vaebench.ranking import SAME_MEASURE, ranks
+from vaebench.ranking import comparable_rows, ranks
 from vaebench.specification import Experiment
 from vaebench.tables import Tables, group_keys, supported
 from vaebench.task_scores import MODEL
@@ -190,8 +190,8 @@ def _best_first(summary: pd.DataFrame, metric: Metric) -> list[int]:
     if metric.better is None:
         return list(range(len(summary)))
     sign = -1 if metric.better == "higher" else 1
-    groups = summary.groupby(SAME_MEASURE if metric.per_likelihood else ["binarisation"], sort=False).ngroup()
-    return list(np.lexsort([sign * summary[metric.name].fillna(sign * math.inf), groups]))
+    values = (sign * summary[metric.name].fillna(sign * math.inf)).to_numpy()
+    return [place for rows in comparable_rows(summary, metric) for place in rows[np.argsort(values[rows], kind="stable")]]
 
 
 def _differences(compared: pd.DataFrame) -> list[str | Number]:

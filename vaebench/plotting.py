@@ -322,6 +322,8 @@ def word(value: Any) -> str:
     """A setting's name or value as text: numbers short, definitions and lists by what they hold."""
     if isinstance(value, dict):
         value = list(value.values())
+    if value is None:
+        return "nothing"
     if isinstance(value, list):
         return " ".join(map(word, value))
     if value is None:

@@ -9,8 +9,9 @@ import pandas as pd
 
 from vaebench.metrics import Metric
 
-# Columns that are equal where numbers in the unit of a likelihood can be compared.
-SAME_MEASURE = ["measure", "binarisation"]
+# Columns that are equal where numbers are of the same images, and where those in the unit of a likelihood can be compared.
+SAME_DATA = ["binarisation", "left_out"]
+SAME_MEASURE = ["measure", *SAME_DATA]
 
 
 class Rank(NamedTuple):
@@ -39,13 +40,19 @@ def ranks(summary: pd.DataFrame, metric: Metric) -> list[Rank | None]:
     places: list[Rank | None] = [None] * len(summary)
     if metric.better is None:
         return places
-    columns = SAME_MEASURE if metric.per_likelihood else ["binarisation"]
-    for rows in summary.reset_index(drop=True).groupby(columns, sort=False).indices.values():
+    for rows in comparable_rows(summary, metric):
         numbers = summary.iloc[rows][[metric.name, f"{metric.name}_low", f"{metric.name}_high"]].to_numpy(float)
         known = ~np.isnan(numbers[:, 0])
         for row, rank in zip(rows[known], _ranks(numbers[known, 1:], metric.better), strict=True):
             places[row] = rank
     return places
+
+
+def comparable_rows(summary: pd.DataFrame, metric: Metric) -> list[np.ndarray]:
+    """The places of the rows of a summary in groups within which a metric can be compared, in the order of the first."""
+    columns = SAME_MEASURE if metric.per_likelihood else SAME_DATA
+    group = summary.groupby(columns, sort=False, dropna=False).ngroup().to_numpy()
+    return [np.flatnonzero(group == index) for index in range(group.max(initial=-1) + 1)]
 
 
 def _ranks(intervals: np.ndarray, better: str) -> list[Rank]:

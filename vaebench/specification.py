@@ -299,7 +299,8 @@ class Experiment(BaseModel):
     @cached_property
     def datasets(self) -> tuple[Dataset, ...]:
         """Its own, and those that its tasks read beside it."""
-        others = (other for task in self.tasks for other in task.other_datasets(self.dataset))
+        scored = ((task, run) for task in self.tasks for run in self.first_runs if task.applies(run))
+        others = (other for task, run in scored for other in task.other_datasets(run))
         return tuple(dict.fromkeys([self.dataset, *others]))
 
     @property

@@ -36,7 +36,7 @@ from vaebench.latent_dimensions import COLLAPSE_EPSILON, collapse_verdict
 from vaebench.linear_optimum import BOUNDARY
 from vaebench.metrics import METRICS, Metric
 from vaebench.presentation import latex, latex_by_tasks, markdown, markdown_by_tasks, presented
-from vaebench.ranking import SAME_MEASURE
+from vaebench.ranking import SAME_DATA, SAME_MEASURE
 from vaebench.specification import REGISTRIES, Experiment, Run
 from vaebench.statistics import SIGNIFICANCE, Comparison, holm, interquartile_mean, mean_interval, paired_comparison
 from vaebench.store import ExperimentFolder, Results, read_record
@@ -144,18 +144,24 @@ def load(folder: ExperimentFolder) -> Tables:
     """The tables that `aggregate` wrote. Raises UserError where one is missing, unreadable, or not as it was written."""
     record = folder.checksums
     with_tasks = record.exists() and folder.tasks.name in vouched(read_json(record))
-    runs = _read_csv(folder.runs, ["run_id", "variant", "status", *METRICS], record)
     tasks = _read_csv(folder.tasks, [*FINDING, "mean"], record) if with_tasks else pd.DataFrame()
     return Tables(
-        # Tables of older versions do not say why a run diverged.
-        runs=runs if "diverged_because" in runs else runs.assign(diverged_because=None),
-        summary=_read_csv(folder.summary("csv"), ["variant", "n", *METRICS], record),
+        # Tables of older versions do not say why a run diverged, and know no class that is left out.
+        runs=_with(
+            _read_csv(folder.runs, ["run_id", "variant", "status", *METRICS], record), "diverged_because", "left_out"
+        ),
+        summary=_with(_read_csv(folder.summary("csv"), ["variant", "n", *METRICS], record), "left_out"),
         comparisons=_read_csv(folder.comparisons, ["variant", "metric", "baseline"], record),
         history=_with_elbo(read_table(folder.history, HISTORY_NEEDED, record)),
         spectrum=read_table(folder.spectrum, SPECTRUM_NEEDED, record),
         # A task's only condition has no name.
         tasks=tasks.fillna({"condition": ""}),
     )
+
+
+def _with(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """The table with these columns, empty where it has none."""
+    return table.assign(**{column: None for column in columns if column not in table})
 
 
 def load_current(experiment: Experiment, folder: ExperimentFolder) -> Tables:
@@ -200,6 +206,7 @@ def runs_table(
                 "run_id": run.run_id,
                 "variant": run.variant,
                 **flat_settings(run),
+                "left_out": run.left_out,
                 "measure": measure(run),
                 "n_samples": experiment.evaluation.n_samples,
                 "status": "trained" if record["diverged_epoch"] is None and not diverged_in_scoring else "diverged",
@@ -324,11 +331,13 @@ def comparisons_table(experiment: Experiment, runs: pd.DataFrame) -> pd.DataFram
 
 def _compare(group: pd.DataFrame, baseline: pd.DataFrame, metrics: Mapping[str, Metric]) -> Iterator[dict[str, Any]]:
     """A row a metric; group, baseline: runs by seed."""
-    equal = group[SAME_MEASURE].iloc[0] == baseline[SAME_MEASURE].iloc[0]
-    same_measure, same_data = bool(equal.all()), bool(equal.binarisation)
+    # What has left out nothing has no value there.
+    of_group, of_baseline = (rows[SAME_MEASURE].astype(object).fillna("").iloc[0] for rows in (group, baseline))
+    equal = of_group == of_baseline
+    same_measure, same_data = bool(equal.all()), bool(equal[SAME_DATA].all())
     # The same seeds, NaN where the baseline has none.
-    of_baseline = _by_metric(baseline.reindex(group.index), metrics)
-    pairs = zip(metrics.values(), _by_metric(group, metrics), of_baseline, strict=True)
+    others_by_metric = _by_metric(baseline.reindex(group.index), metrics)
+    pairs = zip(metrics.values(), _by_metric(group, metrics), others_by_metric, strict=True)
     for metric, values, others in pairs:
         # Where one direction is better, the numbers must be of the same images.
         comparable = (same_measure or not metric.per_likelihood) and (same_data or metric.better is None)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from vaebench.corruptions import GaussianNoise, MaskedBlock, SaltAndPepper
+from vaebench.datasets import FashionMnist, Mnist
 from vaebench.metrics import METRICS, Metric
 from vaebench.registry import Registry
 
@@ -49,8 +50,8 @@ class Task:
         """Whether such a run, a `specification.Run`, is scored by it; others have none of its metrics."""
         return True
 
-    def other_datasets(self, dataset: Dataset) -> tuple[Dataset, ...]:
-        """Those that it reads beside the run's own."""
+    def other_datasets(self, run: Any) -> tuple[Dataset, ...]:
+        """Those that it reads beside the run's own, for a run that it applies to."""
         return ()
 
 
@@ -124,6 +125,59 @@ class Denoising(Task):
             reference="Wang et al. 2004",
         ),
     )
+
+
+@TASKS.register
+@dataclass(frozen=True)
+class Anomaly(Task):
+    """Whether images of a class that was left out, or else of another data set, are less likely than those of the test."""
+
+    kind: Literal["anomaly"] = "anomaly"
+    title = "Anomaly detection"
+    module = "anomaly"
+    headline = "anomaly_auroc"
+    needs_of_runs = (
+        "it needs a class that is left out, by the setting left_out, or a data set that has another beside it "
+        "(mnist and fashion-mnist)"
+    )
+    metrics = (
+        Metric(
+            name="anomaly_auroc",
+            family="anomaly",
+            label="AUROC",
+            unit="",
+            better="higher",
+            definition="Probability that −ELBO is higher for an image of the class left out than for another; 0.5 is chance.",
+            reference="DeLong et al. 1988",
+        ),
+        Metric(
+            name="anomaly_precision",
+            family="anomaly",
+            label="average precision",
+            unit="",
+            better="higher",
+            definition="Area under the precision–recall curve of the class left out, by −ELBO; chance is that class's share.",
+            reference="Boyd et al. 2013",
+        ),
+        Metric(
+            name="outlier_auroc",
+            family="anomaly",
+            label="AUROC of another data set",
+            unit="",
+            better="higher",
+            definition="The same for images of another data set; below 0.5 the model finds them more likely than its own.",
+            reference="Nalisnick et al. 2019",
+        ),
+    )
+
+    def applies(self, run: Any) -> bool:
+        return run.left_out is not None or bool(self.other_datasets(run))
+
+    def other_datasets(self, run: Any) -> tuple[Dataset, ...]:
+        """The one that a run stands against which leaves out no class."""
+        others = {Mnist: FashionMnist, FashionMnist: Mnist}
+        other = others.get(type(run.dataset)) if run.left_out is None else None
+        return (other(),) if other else ()
 
 
 # Every metric by name: what is computed of each run's scores, then what tasks give.

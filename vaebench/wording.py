@@ -15,12 +15,17 @@ from vaebench.statistics import CONFIDENCE
 
 def varying(table: pd.DataFrame, keys: Sequence[str]) -> list[str]:
     """The keys, beside the variant, by which grid points have to be told apart."""
-    return [key for key in keys[1:] if table[key].nunique() > 1]
+    return [key for key in keys[1:] if table[key].nunique(dropna=key != "left_out") > 1]
 
 
 def at(row: Any, place: Sequence[str]) -> str:
     """A grid point in words: "latent size 8 and learning rate 0.01"."""
-    return listed(f"{key.replace('_', ' ')} {row[key]}" for key in place)
+    return listed(setting(key, row[key]) for key in place)
+
+
+def setting(key: str, value: Any) -> str:
+    """ "latent size 8"; what a run has not is nothing, as in "left out nothing"."""
+    return f"{key.replace('_', ' ')} {'nothing' if pd.isna(value) else value}"
 
 
 def named(row: Any, place: Sequence[str]) -> str:

@@ -1,0 +1,200 @@
+"""Figures of the task "anomaly": how well images are detected that a run never saw, how its scores lie, and which stand out.
+
+They are part of `vaebench.figures.FIGURES`, which says what all figures have in common.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vaebench.detection import AUROC, CHANCE, DISTORTION, NLL, PCA, RATE, unseen_class
+from vaebench.files import read_arrays
+from vaebench.picture_panels import Row, rows_side_by_side
+from vaebench.plotting import DOUBLE, GREY, Figures, Source, add_legend, legend_entry, subplots, word, wrapped
+from vaebench.task_scores import MODEL
+from vaebench.wording import setting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawing
+
+ANOMALY_FIGURES = Figures()
+TASK = "anomaly"
+# Panels side by side, and rows of them.
+MOST_COLUMNS, MOST_PANELS = 3, 12
+# Of the histograms and of the images, where there are more variants and classes.
+MOST_VARIANTS, MOST_CONDITIONS = 4, 3
+# How each score is drawn, what counts most on top; colours are for variants elsewhere, so none of theirs is here.
+LOOKS = {
+    MODEL: {"marker": "o", "color": "black"},
+    DISTORTION: {"marker": "v", "color": "#117733"},
+    RATE: {"marker": "^", "color": "#882255"},
+    NLL: {"marker": "s", "color": "#44AA99"},
+    PCA: {"marker": "D", "color": GREY, "markerfacecolor": "none"},
+}
+LABELS = {MODEL: "−ELBO", DISTORTION: "distortion", RATE: "rate", NLL: "NLL", PCA: "error of PCA"}
+# Published for MNIST with a digit left out, by latent size: single numbers without intervals.
+PUBLISHED = {
+    2: dict(enumerate((0.96, 0.73, 0.97, 0.94, 0.73, 0.92, 0.95, 0.77, 0.92, 0.66))),
+    32: {1: 0.09},
+}
+PUBLISHED_LOOK = {"marker": "x", "color": "#CC6677"}
+
+
+def _is_asked_for(source: Source) -> bool:
+    tasks = source.tables.tasks
+    return "task" in tasks and bool(((tasks.task == TASK) & (tasks.score == AUROC)).any())
+
+
+@ANOMALY_FIGURES.register(
+    title="Anomaly detection",
+    caption=(
+        "AUROC of images that the runs never saw, of the class or the data set beside the row, against the images that "
+        "they are scored on: by −ELBO, by its parts and by NLL, and by the squared error of as many principal components. "
+        "Markers are means over seeds, bars 95 % intervals (for three seeds or more); right of the dashed line of chance "
+        "the unseen images look the less likely, left of it they look the more likely. Crosses, if any, are published, "
+        "single numbers without intervals."
+    ),
+    applies=_is_asked_for,
+    shows=("anomaly_auroc", "outlier_auroc"),
+)
+def anomaly_detection(source: Source) -> Drawing:
+    panels = list(_panels(source))
+    shown = panels[:MOST_PANELS]
+    n_columns = min(MOST_COLUMNS, len(shown))
+    n_rows = -(-len(shown) // n_columns)
+    most = max(table.condition.nunique() for _, table in shown)
+    drawing, axes = subplots(n_rows, n_columns, DOUBLE, n_rows * (0.75 + 0.3 * most), sharex=True)
+    for ax, (title, table) in itertools.zip_longest(axes.flat, shown, fillvalue=(None, None)):
+        if table is None:
+            ax.remove()
+        else:
+            ax.set_title(wrapped(title, 0.8 * DOUBLE / n_columns))
+            _detection_panel(ax, table, _published(source, table))
+    entries = [legend_entry(LABELS[method], **look) for method, look in LOOKS.items()]
+    if any(_published(source, table) for _, table in shown):
+        entries.append(legend_entry("published", **PUBLISHED_LOOK))
+    add_legend(drawing, [*entries, legend_entry(CHANCE, color=GREY, linestyle="--")])
+    if len(shown) < len(panels):
+        drawing.suptitle(f"{len(shown)} of {len(panels)} variants and grid points are shown")
+    return drawing
+
+
+def _panels(source: Source) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Of each variant, at each point of the grid but for the class left out, its AUROCs under a title."""
+    from vaebench.tables import group_keys
+
+    tasks = source.tables.tasks
+    areas = tasks[(tasks.task == TASK) & (tasks.score == AUROC)]
+    keys = [key for key in group_keys(source.experiment) if key != "left_out"]
+    for values, table in areas.groupby(keys, sort=False, dropna=False):
+        variant, *others = values
+        yield ", ".join([variant, *map(setting, keys[1:], others)]), table
+
+
+def _published(source: Source, table: pd.DataFrame) -> dict[str, float]:
+    """AUROCs by condition, of runs as these."""
+    if source.experiment.dataset.kind != "mnist":
+        return {}
+    known = PUBLISHED.get(table.latent_size.iloc[0], {})
+    of_class = {unseen_class(str(digit)): area for digit, area in known.items()}
+    return {condition: of_class[condition] for condition in table.condition.unique() if condition in of_class}
+
+
+def _detection_panel(ax: Axes, table: pd.DataFrame, published: Mapping[str, float]) -> None:
+    """A row for each condition, and in it a line for each score."""
+    rows = {condition: row for row, condition in enumerate(table.condition.unique())}
+    offsets = np.linspace(-0.32, 0.32, len(LOOKS))
+    for offset, (method, look) in zip(offsets, LOOKS.items(), strict=True):
+        found = table[table.method == method]
+        places = found.condition.map(rows) + offset
+        ax.hlines(places, found.low, found.high, color=look["color"], linewidth=0.9)
+        ax.plot(found["mean"], places, **({"linestyle": "none", "markersize": 3} | look))
+    places = [rows[condition] + offsets[0] for condition in published]
+    ax.plot(list(published.values()), places, **({"linestyle": "none", "markersize": 4, "zorder": 5} | PUBLISHED_LOOK))
+    for row in range(0, len(rows), 2):
+        ax.axhspan(row - 0.5, row + 0.5, color="0.95", linewidth=0, zorder=0)
+    ax.axvline(0.5, color=GREY, linestyle="--", linewidth=0.8, zorder=1)
+    ax.set_yticks(list(rows.values()), list(rows))
+    ax.tick_params(axis="y", length=0)
+    ax.set(xlabel=AUROC, xlim=(-0.03, 1.03), ylim=(len(rows) - 0.5, -0.5))
+
+
+@ANOMALY_FIGURES.register(
+    title="Scores of images that a run never saw",
+    caption=(
+        "How many images have which −ELBO, in nats, each kind with the same area: filled, those that the run is scored on; "
+        "as a line, those of the class or the data set that it never saw. It is the first trained seed. What the two have in "
+        "common cannot be told apart by likelihood; where the line lies further left, unseen images are the more likely."
+    ),
+    applies=_is_asked_for,
+)
+def anomaly_scores(source: Source) -> Drawing:
+    shown = _shown_runs(source)
+    n_columns = min(MOST_COLUMNS, len(shown))
+    n_rows = -(-len(shown) // n_columns)
+    drawing, axes = subplots(n_rows, n_columns, DOUBLE, 1.5 * n_rows)
+    for ax, (label, run) in itertools.zip_longest(axes.flat, shown, fillvalue=(None, None)):
+        if run is None:
+            ax.remove()
+            continue
+        pictures = _pictures(source, run)
+        kinds = pictures["normal"], pictures["anomalous"]
+        bins = np.linspace(*np.quantile(np.concatenate(kinds), (0, 0.99)), 40)
+        ax.hist(kinds[0], bins, density=True, color="0.75")
+        ax.hist(kinds[1], bins, density=True, histtype="step", color=source.looks[run.variant]["color"], linewidth=1.2)
+        ax.set_title(wrapped(label, 0.8 * DOUBLE / n_columns))
+        ax.set(xlabel="−ELBO [nats]", yticks=[])
+    return drawing
+
+
+@ANOMALY_FIGURES.register(
+    title="Least and most anomalous images",
+    caption=(
+        "Of the images that a run is scored on and those that it never saw, together, the ten with the highest ELBO on the "
+        "left and the ten with the lowest on the right; beside them, how many of the ten are of the class or the data set "
+        "that it never saw. It is the first trained seed."
+    ),
+    applies=_is_asked_for,
+    raster=True,
+)
+def anomalous_images(source: Source) -> Drawing:
+    panels: dict[str, list[Row]] = {"least": [], "most": []}
+    for label, run in _shown_runs(source):
+        pictures = _pictures(source, run)
+        for end, rows in panels.items():
+            images, is_unseen = pictures[f"{end}_anomalous"], pictures[f"{end}_is_anomaly"]
+            rows.append(Row(label, images, f"{is_unseen.sum()} of {len(images)}"))
+    sides = {
+        "least anomalous": panels["least"],
+        "most anomalous": [row._replace(label="") for row in panels["most"]],
+    }
+    return rows_side_by_side(sides, source.experiment.dataset.image_shape)
+
+
+def _shown_runs(source: Source) -> list[tuple[str, pd.Series]]:
+    """The first trained run of the first variants at grid points where there is one, evenly spread, under its label."""
+    runs = source.trained
+    known = {metric for metric in ("anomaly_auroc", "outlier_auroc") if metric in runs}
+    runs = runs[runs[sorted(known)].notna().any(axis=1)]
+    points = sorted(runs.point.unique())
+    chosen = np.unique(np.linspace(0, len(points) - 1, min(len(points), MOST_CONDITIONS)).round().astype(int))
+    variants = source.shown_variants[:MOST_VARIANTS]
+    runs = runs[runs.variant.isin(variants) & runs.point.isin([points[place] for place in chosen])]
+    first = runs.drop_duplicates(["variant", "point"])
+    return [(_label(source, run), run) for _, run in first.iterrows()]
+
+
+def _label(source: Source, run: pd.Series) -> str:
+    return ", ".join([run.variant, *(f"{word(key)} {word(value)}" for key, value in source.points[run.point].items())])
+
+
+def _pictures(source: Source, run: pd.Series) -> Mapping[str, np.ndarray]:
+    files = source.folder.run(run.run_id)
+    return read_arrays(files.task_pictures(TASK), files.task(TASK))
