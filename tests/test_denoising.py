@@ -1,19 +1,22 @@
 """The task "denoising" on models whose scores are known, and what training to denoise is good for."""
 
+import itertools
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from test_figures import DIVERGED, EXPERIMENTS, assert_fits, make_tables
 
 from vaebench import denoising, jobs, keys, specification, splits, tables
 from vaebench.corruptions import CORRUPTIONS
 from vaebench.denoising import CLEAN, CORRUPTED_BY, LINEAR, NOISY
 from vaebench.denoising_figures import DASHES
 from vaebench.figures import FIGURES
-from vaebench.files import read_arrays
+from vaebench.files import read_arrays, write_arrays, write_json
 from vaebench.fingerprint import fingerprint
 from vaebench.images import Images
 from vaebench.plotting import Source, styled
@@ -265,3 +268,28 @@ def test_without_the_task_there_are_no_such_figures(scored):
     experiment, folder = scored
     source = Source(experiment.model_copy(update={"tasks": []}), folder, tables.load(folder))
     assert not {"denoising", "denoising-by-corruption"} & set(FIGURES.applicable(source))
+
+
+@pytest.mark.parametrize("name", ["long names", "two grid keys"])
+def test_the_figures_fit_whatever_the_variants_are(name, tmp_path):
+    made = make_tables(tmp_path, EXPERIMENTS[name], DIVERGED.get(name, ()))
+    keys_of_rows, random = tables.group_keys(made.experiment), np.random.default_rng(0)
+    rows = []
+    for run in made.trained.itertuples():
+        files = made.folder.run(run.run_id)
+        shapes = {"clean": (3, 64), "noisy": (5, 3, 64), "denoised": (5, 3, 64)}
+        write_arrays(files.task_pictures("denoising"), {each: random.integers(256, size=of) for each, of in shapes.items()})
+        write_json(files.task("denoising"), {})
+        found = itertools.product(["denoising"], CONDITIONS, ["PSNR"], [MODEL, NOISY, LINEAR, CLEAN])
+        rows += [[*(getattr(run, key) for key in keys_of_rows), *each, *random.uniform(9, 20, 3)] for each in found]
+    columns = [*keys_of_rows, *tables.FINDING, "mean", "low", "high"]
+    source = Source(
+        made.experiment.model_copy(update={"tasks": [Denoising()]}),
+        made.folder,
+        replace(made.tables, tasks=pd.DataFrame(rows, columns=columns).drop_duplicates([*keys_of_rows, *tables.FINDING])),
+    )
+    with styled():
+        for figure in ("denoising", "denoising-by-corruption"):
+            drawing = FIGURES[figure].draw(source)
+            assert_fits(figure, drawing)
+            drawing.savefig(f"/tmp/B-{name.replace(' ', '-')}-{figure}.png")
