@@ -27,7 +27,11 @@ EXPERIMENT = {
     "dataset": "bars",
     "defaults": {"network": {"kind": "tanh", "width": 16}, "latent_size": 2, "epochs": 3, "learning_rate": 3e-3},
     "seeds": 1,
-    "variants": {"laplace": {"likelihood": "laplace"}, "quadratic": {"kl": {"schedule": "quadratic", "over": 1}}},
+    "variants": {
+        "laplace": {"likelihood": "laplace"},
+        "quadratic": {"kl": {"schedule": "quadratic", "over": 1}},
+        "dead": {"corruption": {"kind": "dead-pixels", "share": 0.3}},
+    },
     "baseline": "laplace",
     "evaluation": {"n_samples": 4},
 }
@@ -85,12 +89,13 @@ def call(folder: Path, *arguments: str) -> str:
 
 
 def test_there_is_a_block_for_everything_that_can_be_added():
-    assert list(BLOCKS) == ["likelihoods", "schedules", "networks", "datasets", "metrics", "latent_figures"]
+    assert list(BLOCKS) == ["likelihoods", "schedules", "networks", "corruptions", "datasets", "metrics", "latent_figures"]
 
 
 def test_runs_of_all_of_them_are_trained_and_scored(extended):
     runs = pd.read_csv(extended / "results/extended/runs.csv")
-    assert runs.status.tolist() == ["trained", "trained"]
+    assert runs.status.tolist() == ["trained"] * 3
+    assert runs.corruption.fillna("").tolist() == ["", "", "dead-pixels"]
     assert (runs.elbo + runs.rate + runs.distortion).abs().max() < 1e-9
     assert runs.active_share.tolist() == (runs.active_units / 2).tolist()
     history = pd.read_parquet(extended / "results/extended/history.parquet").merge(runs[["run_id", "variant"]], on="run_id")
@@ -128,6 +133,14 @@ def test_the_schedule_is_a_parabola():
     for mistake in ({"weight": -1}, {"over": 1.5}):
         with pytest.raises(ValueError, match="must be"):
             quadratic(**mistake)
+
+
+def test_the_corruption_blackens_its_share_of_the_pixels():
+    corruption = defined("corruptions")["CORRUPTIONS"]["dead-pixels"](share=0.3)
+    x = torch.full((1000, 64), 0.5)
+    found = corruption(x, (8, 8), torch.Generator().manual_seed(0))
+    assert set(found.unique().tolist()) == {0, 0.5}
+    assert (found == 0).double().mean().item() == pytest.approx(0.3, abs=5 * math.sqrt(0.3 * 0.7 / 64_000))
 
 
 def test_every_image_of_the_data_set_has_one_bar():
