@@ -18,8 +18,7 @@ from matplotlib.transforms import Bbox
 
 from vaebench import plotting, tables
 from vaebench.curves import collapse_epoch
-from vaebench.denoising_figures import DENOISING_FIGURES
-from vaebench.figures import FIGURES, draw_all
+from vaebench.figures import FIGURES, FIGURES_OF_TASKS, draw_all
 from vaebench.files import write_arrays, write_json, write_text
 from vaebench.latent_dimensions import ACTIVE_VARIANCE, COLLAPSE_EPSILON, DIMENSION_COLUMNS, OPTIMAL_COLUMNS
 from vaebench.metrics import METRICS
@@ -27,6 +26,7 @@ from vaebench.plotting import Figures, Source, styled
 from vaebench.specification import load
 from vaebench.store import Results
 
+OF_TASKS = {name for figures in FIGURES_OF_TASKS for name in figures}
 HEAD = "{title: made up, dataset: digits, baseline: a, defaults: {epochs: 6}, "
 MEASURES = "a: {likelihood: bernoulli}, b: {likelihood: gaussian}, c: {likelihood: bernoulli, binarisation: dynamic}"
 LONG = [f"a-variant-with-a-rather-long-name-{i}: {{kl: {{schedule: constant, weight: {i}}}}}" for i in range(2, 15)]
@@ -215,7 +215,7 @@ def test_the_headline_is_answered_by_the_first_figure_that_shows_it_or_by_one_of
 def test_draw_all_writes_what_applies_and_nothing_else_and_the_same_bytes_again(tmp_path):
     source = make_tables(tmp_path, EXPERIMENTS["one run"])
     starts = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
-    of_all = set(FIGURES) - {"linear-optimum", "latent-grid", "headline", "course", "portrait", *DENOISING_FIGURES}
+    of_all = set(FIGURES) - {"linear-optimum", "latent-grid", "headline", "course", "portrait", *OF_TASKS}
     names = {f"{name}.{suffix}" for name in of_all for suffix in starts}
     names |= {"variants/a/course.png", "variants/a/portrait.png"}
     write_text(source.folder.figure("linear-optimum", "png"), "left from when a variant was linear")
@@ -246,7 +246,7 @@ def test_binary_data_have_no_bits_of_grey_levels_and_only_linear_variants_an_opt
         (tmp_path / name).mkdir()
         source = make_tables(tmp_path / name, EXPERIMENTS[name])
         of_each = ["course", "portrait"]
-        missing |= {*of_each, *DENOISING_FIGURES}
+        missing |= {*of_each, *OF_TASKS}
         assert FIGURES.applicable(source) == [figure for figure in FIGURES if figure not in missing]
         assert FIGURES.applicable(source, per_variant=True) == of_each
 

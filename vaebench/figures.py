@@ -244,15 +244,7 @@ def _iso_elbo_lines(ax: Axes, runs: pd.DataFrame) -> None:
             ax.text(x, -level - x, text, fontsize=7, color=GREY, va="center", bbox=box, zorder=2)
 
 
-for figure in itertools.chain.from_iterable(
-    registered.values()
-    for registered in (
-        TASK_FIGURES,
-        CURVES,
-        LATENT_FIGURES,
-        LATENT_PICTURES,
-        DENOISING_FIGURES,
-        ANOMALY_FIGURES,
-    )
-):
-    FIGURES.add(figure)
+FIGURES_OF_TASKS = (TASK_FIGURES, DENOISING_FIGURES, ANOMALY_FIGURES)
+for figures in (TASK_FIGURES, CURVES, LATENT_FIGURES, LATENT_PICTURES, *FIGURES_OF_TASKS[1:]):
+    for figure in figures.values():
+        FIGURES.add(figure)
