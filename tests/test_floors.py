@@ -27,6 +27,7 @@ FLOORS = [
         "aggregate_posterior",
         "image_quality",
         "principal_components",
+        "sample_quality",
     },
     {
         "experiment_file",
@@ -41,13 +42,13 @@ FLOORS = [
         "task_scores",
         "tasks",
     },
-    {"specification", "stack", "costs"},
+    {"specification", "stack", "costs", "classifier"},
     {"images", "keys", "presentation", "selection", "template"},
     {"lanes", "pictures", "tables", "wording", "stages"},
     {"evaluation", "training", "memory", "weights", "mlflow_pages"},
     {"subject", "plotting", "mlflow_entries", "findings", "caveats", "speed", "saved_run"},
-    {"representation", "panels", "picture_panels", "plan", "show", "loading", "tracking"},
-    {"jobs", "curves", "latent_figures", "latent_pictures", "workflow"},
+    {"representation", "generation", "panels", "picture_panels", "plan", "show", "loading", "tracking"},
+    {"jobs", "curves", "latent_figures", "latent_pictures", "generation_figures", "workflow"},
     {"figures", "page_tables", "methods"},
     {"report"},
     {"cli"},
@@ -74,6 +75,8 @@ WITH_TORCH = {
     "jobs",
     "subject",
     "representation",
+    "classifier",
+    "generation",
 }
 WITHOUT_TORCH = sorted(set.union(*FLOORS) - WITH_TORCH - {"__main__"})
 HEAVY = ("torch", "mlflow", "snakemake", "matplotlib", "seaborn", "sklearn", "tqdm")

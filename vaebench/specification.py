@@ -44,7 +44,7 @@ from vaebench.networks import NETWORKS, Mlp
 from vaebench.registry import Registry, shown
 from vaebench.schedules import SCHEDULES, Constant
 from vaebench.store import RESERVED_NAMES, of_another_version
-from vaebench.tasks import ALL_METRICS, TASKS, Task
+from vaebench.tasks import ALL_METRICS, TASKS
 
 # The settings that are definitions, and where those are registered.
 REGISTRIES = {"dataset": DATASETS, "network": NETWORKS, "likelihood": LIKELIHOODS, "kl": SCHEDULES}
@@ -293,6 +293,11 @@ class Experiment(BaseModel):
         """Its own, and those that its tasks read beside it."""
         others = (other for task in self.tasks for other in task.other_datasets(self.dataset))
         return tuple(dict.fromkeys([self.dataset, *others]))
+
+    @property
+    def needs_classifier(self) -> bool:
+        """Whether one of its tasks looks through the eyes of the data set's classifier."""
+        return any(task.needs_classifier for task in self.tasks)
 
     @property
     def task_definitions(self) -> frozenset[str]:
