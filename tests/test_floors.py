@@ -28,6 +28,7 @@ FLOORS = [
         "aggregate_posterior",
         "image_quality",
         "principal_components",
+        "sample_quality",
     },
     {
         "experiment_file",
@@ -42,12 +43,23 @@ FLOORS = [
         "task_scores",
         "tasks",
     },
-    {"specification", "stack", "costs", "trade_offs", "detection"},
+    {"specification", "stack", "costs", "trade_offs", "detection", "classifier"},
     {"images", "keys", "presentation", "selection", "template"},
     {"lanes", "pictures", "tables", "wording", "stages"},
     {"evaluation", "training", "memory", "weights", "mlflow_pages"},
     {"subject", "plotting", "mlflow_entries", "findings", "task_findings", "caveats", "speed", "saved_run"},
-    {"representation", "denoising", "panels", "picture_panels", "plan", "show", "loading", "tracking", "anomaly"},
+    {
+        "representation",
+        "denoising",
+        "panels",
+        "picture_panels",
+        "plan",
+        "show",
+        "loading",
+        "tracking",
+        "anomaly",
+        "generation",
+    },
     {
         "jobs",
         "curves",
@@ -57,6 +69,7 @@ FLOORS = [
         "denoising_figures",
         "workflow",
         "anomaly_figures",
+        "generation_figures",
     },
     {"figures", "page_tables", "methods"},
     {"report"},
@@ -86,6 +99,8 @@ WITH_TORCH = {
     "representation",
     "denoising",
     "anomaly",
+    "generation",
+    "classifier",
 }
 WITHOUT_TORCH = sorted(set.union(*FLOORS) - WITH_TORCH - {"__main__"})
 HEAVY = ("torch", "mlflow", "snakemake", "matplotlib", "seaborn", "sklearn", "tqdm")

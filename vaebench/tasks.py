@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from vaebench.datasets import Dataset
 
 TASKS = Registry("task")
+# Pixels of an image that the classifier halves twice.
+SMALLEST_SIDE = 4
+# Of whose distances the manifolds of precision and recall are made, as in the paper.
+NEIGHBOURS = 3
 
 
 class Task:
@@ -55,8 +59,79 @@ class Task:
         return ()
 
 
+def classifier_fault(dataset: Dataset) -> str | None:
+    """Why there can be no classifier of a data set, to end a message as `Task.fault_of` does."""
+    height, width = dataset.image_shape
+    if min(height, width) < SMALLEST_SIDE:
+        return f"has images of {height}×{width} pixels, and {SMALLEST_SIDE}×{SMALLEST_SIDE} are the least"
+    return _require_classes(dataset)
+
+
 def _require_classes(dataset: Dataset) -> str | None:
     return None if dataset.class_names else "has no classes"
+
+
+@TASKS.register
+@dataclass(frozen=True)
+class Generation(Task):
+    """How like real images samples from the prior are, and whether all kinds of images are among them."""
+
+    kind: Literal["generation"] = "generation"
+    title = "Generation"
+    module = "generation"
+    headline = "frechet_distance"
+    needs_classifier = True
+    needs_of_runs = "each leaves a class out, which its samples cannot have"
+    metrics = (
+        Metric(
+            name="frechet_distance",
+            family="generation",
+            label="Fréchet distance",
+            unit="",
+            better="lower",
+            definition="Squared Fréchet distance of Gaussians fitted to the classifier's features of samples and of real "
+            "images; it falls with their number.",
+            reference="Heusel et al. 2017",
+        ),
+        Metric(
+            name="sample_precision",
+            family="generation",
+            label="precision of samples",
+            unit="",
+            better="higher",
+            definition=f"Share of the samples that lie no farther from some real image than its {NEIGHBOURS}rd nearest "
+            "real neighbour, in the classifier's features.",
+            reference="Kynkäänniemi et al. 2019",
+        ),
+        Metric(
+            name="sample_recall",
+            family="generation",
+            label="recall of samples",
+            unit="",
+            better="higher",
+            definition=f"Share of the real images that lie no farther from some sample than its {NEIGHBOURS}rd nearest "
+            "neighbour among the samples.",
+            reference="Kynkäänniemi et al. 2019",
+        ),
+        Metric(
+            name="class_coverage",
+            family="generation",
+            label="class coverage",
+            unit="",
+            better="higher",
+            definition="Effective number of classes that the classifier finds in the samples, exp of the entropy of their "
+            "frequencies, over the number of classes.",
+            reference="after Salimans et al. 2016",
+        ),
+    )
+
+    def fault_of(self, dataset: Dataset) -> str | None:
+        if min(dataset.sizes.values()) <= NEIGHBOURS:
+            return f"has a split of {min(dataset.sizes.values())} images, and {NEIGHBOURS + 1} are the least"
+        return classifier_fault(dataset)
+
+    def applies(self, run: Run) -> bool:
+        return run.left_out is None
 
 
 @TASKS.register
