@@ -27,6 +27,8 @@ FLOORS = [
         "aggregate_posterior",
         "image_quality",
         "principal_components",
+        "label_draws",
+        "probes",
     },
     {
         "experiment_file",
@@ -46,8 +48,8 @@ FLOORS = [
     {"lanes", "pictures", "tables", "wording", "stages"},
     {"evaluation", "training", "memory", "weights", "mlflow_pages"},
     {"subject", "plotting", "mlflow_entries", "findings", "caveats", "speed", "saved_run"},
-    {"representation", "panels", "picture_panels", "plan", "show", "loading", "tracking"},
-    {"jobs", "curves", "latent_figures", "latent_pictures", "workflow"},
+    {"features", "panels", "picture_panels", "plan", "show", "loading", "tracking"},
+    {"jobs", "few_labels", "representation", "curves", "latent_figures", "latent_pictures", "label_figures", "workflow"},
     {"figures", "page_tables", "methods"},
     {"report"},
     {"cli"},
@@ -73,6 +75,8 @@ WITH_TORCH = {
     "speed",
     "jobs",
     "subject",
+    "features",
+    "few_labels",
     "representation",
 }
 WITHOUT_TORCH = sorted(set.union(*FLOORS) - WITH_TORCH - {"__main__"})

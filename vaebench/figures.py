@@ -21,6 +21,7 @@ import numpy as np
 
 from vaebench.curves import CURVES
 from vaebench.files import write_bytes
+from vaebench.label_figures import LABEL_FIGURES
 from vaebench.latent_figures import LATENT_FIGURES
 from vaebench.latent_pictures import LATENT_PICTURES
 from vaebench.metrics import Metric
@@ -241,5 +242,5 @@ def _iso_elbo_lines(ax: Axes, runs: pd.DataFrame) -> None:
             ax.text(x, -level - x, text, fontsize=7, color=GREY, va="center", bbox=box, zorder=2)
 
 
-for figure in (*CURVES.values(), *LATENT_FIGURES.values(), *LATENT_PICTURES.values()):
+for figure in (*CURVES.values(), *LATENT_FIGURES.values(), *LATENT_PICTURES.values(), *LABEL_FIGURES.values()):
     FIGURES.add(figure)

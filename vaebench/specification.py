@@ -44,7 +44,7 @@ from vaebench.networks import NETWORKS, Mlp
 from vaebench.registry import Registry, shown
 from vaebench.schedules import SCHEDULES, Constant
 from vaebench.store import RESERVED_NAMES, of_another_version
-from vaebench.tasks import ALL_METRICS, TASKS, Task
+from vaebench.tasks import ALL_METRICS, TASKS
 
 # The settings that are definitions, and where those are registered.
 REGISTRIES = {"dataset": DATASETS, "network": NETWORKS, "likelihood": LIKELIHOODS, "kl": SCHEDULES}

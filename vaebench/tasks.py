@@ -48,14 +48,61 @@ class Task:
         return ()
 
 
-def _require_classes(dataset: Dataset) -> str | None:
-    return None if dataset.class_names else "has no classes"
+class OfClasses(Task):
+    """One that tells classes apart."""
+
+    needs_of_runs = "two classes or more that it does not leave out"
+
+    def fault_of(self, dataset: Dataset) -> str | None:
+        return None if dataset.class_names else "has no classes"
+
+    def applies(self, run: Run) -> bool:
+        return len(run.dataset.class_names) - (run.left_out is not None) > 1
+
+
+# How many training images have a label, and what is measured then.
+LABEL_COUNTS = (10, 100, 1000)
+ACCURACY = "accuracy"
+
+
+def labels_condition(n_labels: int) -> str:
+    """As findings call it."""
+    return f"{n_labels:,} labels"
+
+
+def _few_labels_metric(name: str, n_labels: int, classifier: str, label: str) -> Metric:
+    return Metric(
+        name=name,
+        family="labels",
+        label=f"{label}, {labels_condition(n_labels)}",
+        unit="",
+        better="higher",
+        definition=f"Accuracy of {classifier} posterior means with {n_labels:,} labels, mean over 10 draws of them.",
+        reference="Kingma et al. 2014b",
+    )
 
 
 @TASKS.register
 @dataclass(frozen=True)
-class Representation(Task):
-    """How much of the classes posterior means tell: a linear probe with all labels, clusters, nearest neighbours."""
+class FewLabels(OfClasses):
+    """How well classes are learned from few labels on posterior means (M1 of Kingma et al. 2014b)."""
+
+    kind: Literal["few-labels"] = "few-labels"
+    title = "Learning from few labels"
+    module = "few_labels"
+    headline = "accuracy_100"
+    metrics = (
+        _few_labels_metric("accuracy_10", 10, "a logistic regression on", "accuracy"),
+        _few_labels_metric("accuracy_100", 100, "a logistic regression on", "accuracy"),
+        _few_labels_metric("accuracy_1000", 1000, "a logistic regression on", "accuracy"),
+        _few_labels_metric("knn_accuracy_100", 100, "the nearest neighbours among", "nearest neighbours"),
+    )
+
+
+@TASKS.register
+@dataclass(frozen=True)
+class Representation(OfClasses):
+    """How much of the classes posterior means tell: a linear probe and nearest neighbours with all labels, clusters."""
 
     kind: Literal["representation"] = "representation"
     title = "Representation"
@@ -68,14 +115,37 @@ class Representation(Task):
             label="linear probe",
             unit="",
             better="higher",
-            definition="Share of test images whose class a logistic regression on posterior means, fitted to all training "
-            "images, names rightly.",
+            definition="Accuracy of a logistic regression on posterior means, fitted with all labels.",
             reference="Alain & Bengio 2017",
         ),
+        Metric(
+            name="nearest_neighbours",
+            family="representation",
+            label="nearest neighbours",
+            unit="",
+            better="higher",
+            definition="Accuracy of the five nearest posterior means with all labels, weighted by inverse distance.",
+            reference="Cover & Hart 1967",
+        ),
+        Metric(
+            name="cluster_nmi",
+            family="representation",
+            label="cluster NMI",
+            unit="",
+            better="higher",
+            definition="Mutual information of classes and k-means clusters over the mean of their entropies.",
+            reference="after Strehl & Ghosh 2002",
+        ),
+        Metric(
+            name="cluster_ari",
+            family="representation",
+            label="cluster ARI",
+            unit="",
+            better="higher",
+            definition="Adjusted Rand index of classes and k-means clusters: 1 where they are the same, 0 at chance.",
+            reference="Hubert & Arabie 1985",
+        ),
     )
-
-    def fault_of(self, dataset: Dataset) -> str | None:
-        return _require_classes(dataset)
 
 
 # Every metric by name: what is computed of each run's scores, then what tasks give.
