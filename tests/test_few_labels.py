@@ -1,12 +1,14 @@
 """The task "few-labels", on features made by hand."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from vaebench.features import Features
 from vaebench.few_labels import CLASSIFIERS, DRAWS, METRICS, accuracies
 from vaebench.label_draws import label_draw
-from vaebench.tasks import LABEL_COUNTS, FewLabels
+from vaebench.tasks import LABEL_COUNTS, FewLabels, Representation
 
 N_CLASSES = 4
 
@@ -57,6 +59,18 @@ def test_more_labels_than_a_class_has_images_are_skipped():
     labels[:30] = 1  # leaves class 0 twenty
     x = np.eye(N_CLASSES)[labels]
     assert {n for n, _ in accuracies(Features(x, labels, x, labels))} == {10}
+
+
+@pytest.mark.parametrize("task", [FewLabels(), Representation()])
+def test_data_need_two_classes_that_are_not_left_out(task):
+    assert task.fault_of(SimpleNamespace(class_names=None)) == "has no classes"
+    assert task.fault_of(SimpleNamespace(class_names=("0", "1"))) is None
+
+    def applies(classes, left_out):
+        return task.applies(SimpleNamespace(dataset=SimpleNamespace(class_names=tuple(classes)), left_out=left_out))
+
+    assert [applies("01", None), applies("012", "2")] == [True, True]
+    assert [applies("0", None), applies("01", "1")] == [False, False]
 
 
 def test_the_metrics_are_those_of_the_task():

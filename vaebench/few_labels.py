@@ -17,7 +17,7 @@ from vaebench.task_scores import CHANCE, MODEL, Finding, TaskScores
 from vaebench.tasks import ACCURACY, LABEL_COUNTS, FewLabels, labels_condition
 
 DRAWS = 10
-# Few labels leave none to choose the strength by. A finer tolerance takes twice as long and moves accuracies by 0.002.
+# Few labels leave none to choose the strength by. A finer tolerance takes twice as long and moves accuracies by 0.003.
 PROBE = partial(linear_probe, strength=10.0, tolerance=1e-3)
 NEIGHBOUR_ACCURACY = "nearest-neighbour accuracy"
 CLASSIFIERS = {ACCURACY: PROBE, NEIGHBOUR_ACCURACY: nearest_neighbours}

@@ -51,7 +51,7 @@ class Task:
 class OfClasses(Task):
     """One that tells classes apart."""
 
-    needs_of_runs = "two classes or more that it does not leave out"
+    needs_of_runs = "two classes or more must not be left out"
 
     def fault_of(self, dataset: Dataset) -> str | None:
         return None if dataset.class_names else "has no classes"
