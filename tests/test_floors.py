@@ -29,6 +29,8 @@ FLOORS = [
         "image_quality",
         "principal_components",
         "sample_quality",
+        "label_draws",
+        "probes",
     },
     {
         "experiment_file",
@@ -49,7 +51,6 @@ FLOORS = [
     {"evaluation", "training", "memory", "weights", "mlflow_pages"},
     {"subject", "plotting", "mlflow_entries", "findings", "task_findings", "caveats", "speed", "saved_run"},
     {
-        "representation",
         "denoising",
         "panels",
         "picture_panels",
@@ -59,8 +60,10 @@ FLOORS = [
         "tracking",
         "anomaly",
         "generation",
+        "features",
     },
     {
+        "representation",
         "jobs",
         "curves",
         "latent_figures",
@@ -70,6 +73,8 @@ FLOORS = [
         "workflow",
         "anomaly_figures",
         "generation_figures",
+        "few_labels",
+        "label_figures",
     },
     {"figures", "page_tables", "methods"},
     {"report"},
@@ -101,6 +106,8 @@ WITH_TORCH = {
     "anomaly",
     "generation",
     "classifier",
+    "few_labels",
+    "features",
 }
 WITHOUT_TORCH = sorted(set.union(*FLOORS) - WITH_TORCH - {"__main__"})
 HEAVY = ("torch", "mlflow", "snakemake", "matplotlib", "seaborn", "sklearn", "tqdm")

@@ -67,8 +67,30 @@ def classifier_fault(dataset: Dataset) -> str | None:
     return _require_classes(dataset)
 
 
+class OfClasses(Task):
+    """One that tells classes apart, and asks for all of them."""
+
+    needs_of_runs = "each leaves a class out, and it needs all of them"
+
+    def fault_of(self, dataset: Dataset) -> str | None:
+        return _require_classes(dataset)
+
+    def applies(self, run: Any) -> bool:
+        return run.left_out is None
+
+
 def _require_classes(dataset: Dataset) -> str | None:
     return None if dataset.class_names else "has no classes"
+
+
+# How many training images have a label, and what is measured then.
+LABEL_COUNTS = (10, 100, 1000)
+ACCURACY = "accuracy"
+
+
+def labels_condition(n_labels: int) -> str:
+    """As findings call it."""
+    return f"{n_labels:,} labels"
 
 
 @TASKS.register
@@ -130,35 +152,8 @@ class Generation(Task):
             return f"has a split of {min(dataset.sizes.values())} images, and {NEIGHBOURS + 1} are the least"
         return classifier_fault(dataset)
 
-    def applies(self, run: Run) -> bool:
+    def applies(self, run: Any) -> bool:
         return run.left_out is None
-
-
-@TASKS.register
-@dataclass(frozen=True)
-class Representation(Task):
-    """How much of the classes posterior means tell: a linear probe with all labels, clusters, nearest neighbours."""
-
-    kind: Literal["representation"] = "representation"
-    title = "Representation"
-    module = "representation"
-    headline = "linear_probe"
-    headline_finding = ("", "accuracy")
-    metrics = (
-        Metric(
-            name="linear_probe",
-            family="representation",
-            label="linear probe",
-            unit="",
-            better="higher",
-            definition="Share of test images whose class a logistic regression on posterior means, fitted to all training "
-            "images, names rightly.",
-            reference="Alain & Bengio 2017",
-        ),
-    )
-
-    def fault_of(self, dataset: Dataset) -> str | None:
-        return _require_classes(dataset)
 
 
 @TASKS.register
@@ -253,6 +248,90 @@ class Anomaly(Task):
         others = {Mnist: FashionMnist, FashionMnist: Mnist}
         other = others.get(type(run.dataset)) if run.left_out is None else None
         return (other(),) if other else ()
+
+
+@TASKS.register
+@dataclass(frozen=True)
+class FewLabels(OfClasses):
+    """How well classes are learned from few labels on posterior means (M1 of Kingma et al. 2014b)."""
+
+    kind: Literal["few-labels"] = "few-labels"
+    title = "Learning from few labels"
+    module = "few_labels"
+    headline = "accuracy_100"
+    metrics = (
+        *(
+            Metric(
+                name=f"accuracy_{n_labels}",
+                family="labels",
+                label=f"accuracy, {labels_condition(n_labels)}",
+                unit="",
+                better="higher",
+                definition=f"Accuracy of a logistic regression on posterior means with {n_labels:,} labels, mean over 10 "
+                "draws of them.",
+                reference="Kingma et al. 2014b",
+            )
+            for n_labels in LABEL_COUNTS
+        ),
+        Metric(
+            name="knn_accuracy_100",
+            family="labels",
+            label="nearest neighbours, 100 labels",
+            unit="",
+            better="higher",
+            definition="Accuracy of the nearest neighbours among posterior means with 100 labels, mean over 10 draws of them.",
+            reference="Kingma et al. 2014b",
+        ),
+    )
+
+
+@TASKS.register
+@dataclass(frozen=True)
+class Representation(OfClasses):
+    """How much of the classes posterior means tell: a linear probe and nearest neighbours with all labels, clusters."""
+
+    kind: Literal["representation"] = "representation"
+    title = "Representation"
+    module = "representation"
+    headline = "linear_probe"
+    metrics = (
+        Metric(
+            name="linear_probe",
+            family="representation",
+            label="linear probe",
+            unit="",
+            better="higher",
+            definition="Accuracy of a logistic regression on posterior means, fitted with all labels.",
+            reference="Alain & Bengio 2017",
+        ),
+        Metric(
+            name="nearest_neighbours",
+            family="representation",
+            label="nearest neighbours",
+            unit="",
+            better="higher",
+            definition="Accuracy of the five nearest posterior means with all labels, weighted by inverse distance.",
+            reference="Cover & Hart 1967",
+        ),
+        Metric(
+            name="cluster_nmi",
+            family="representation",
+            label="cluster NMI",
+            unit="",
+            better="higher",
+            definition="Mutual information of classes and k-means clusters over the mean of their entropies.",
+            reference="after Strehl & Ghosh 2002",
+        ),
+        Metric(
+            name="cluster_ari",
+            family="representation",
+            label="cluster ARI",
+            unit="",
+            better="higher",
+            definition="Adjusted Rand index of classes and k-means clusters: 1 where they are the same, 0 at chance.",
+            reference="Hubert & Arabie 1985",
+        ),
+    )
 
 
 # Every metric by name: what is computed of each run's scores, then what tasks give.
