@@ -98,7 +98,7 @@ class Anomaly(Task):
             label="AUROC",
             unit="",
             better="higher",
-            definition="Probability that −ELBO is higher for an image of the class left out than for another; 0.5 is chance.",
+            definition="Probability that −ELBO ranks an image of the class left out above another image; 0.5 is chance.",
             reference="DeLong et al. 1988",
         ),
         Metric(
@@ -107,7 +107,7 @@ class Anomaly(Task):
             label="average precision",
             unit="",
             better="higher",
-            definition="Area under the precision–recall curve of the class left out, by −ELBO; chance is that class's share.",
+            definition="Area under the precision–recall curve of the class left out, by −ELBO; chance is its share.",
             reference="Boyd et al. 2013",
         ),
         Metric(
