@@ -47,7 +47,7 @@ TINY = {
 # All that is left when the workflow has ended, but for logs: a name for each kind of file.
 OF_DATASETS = ("datasets/digits.npz", "datasets/digits.json")
 OF_RUNS = ("run.json", "weights.safetensors", "history.parquet", "evaluation.json", "pictures.npz", "latent.npz")
-OF_RUNS += ("tasks/representation.json",)
+OF_RUNS += ("task.representation.json",)
 OF_COHORTS = ("history.parquet", "metrics.parquet", "spectrum.parquet", "tasks.parquet", "checksums.json")
 TABLES = (
     "runs.csv",

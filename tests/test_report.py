@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from html.parser import HTMLParser
 
+import made_up_tasks
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,6 +24,7 @@ from vaebench.metrics import METRICS
 from vaebench.plotting import Source
 from vaebench.presentation import heading
 from vaebench.store import Results
+from vaebench.task_scores import Finding
 
 ENVIRONMENT = {"python": "3.11", "torch": "2.14.1", "processor": "a <fast> one", "git commit": "0123456789ab"}
 GRID = {"seeds": 3, "grid": {"latent_size": [2, 8]}}
@@ -112,6 +114,11 @@ def scores(run, random) -> dict[str, float]:
     return {name: SCORES.get(name, random.normal(-20, 1)) for name in METRICS if name not in absent}
 
 
+def task_scores(experiment, run) -> dict[str, float]:
+    applying = (task for task in experiment.tasks if task.applies(run))
+    return {name: value for task in applying for name, value in made_up_tasks.scores(task, run).items()}
+
+
 def spectrum_of(run) -> pd.DataFrame:
     """Two dimensions, the second collapsed; those of a linear run are exactly as predicted."""
     kl = np.array([1.5, 0.0])
@@ -140,14 +147,23 @@ def fill(experiment, results, diverged=(), environments=(), changes=None) -> Non
         values = [
             (run.run_id, name, value)
             for run in cohort.runs
-            for name, value in (scores(run, random) | (changes or {})).items()
+            for name, value in (scores(run, random) | task_scores(experiment, run) | (changes or {})).items()
             if run.run_id not in lost
         ]
         metrics = pd.DataFrame(values, columns=["run_id", "metric", "value"]).assign(standard_error=0.1)
         columns = {f"{split}_{term}": 1.0 for split in ("train", "validation") for term in ("rate", "distortion")}
         history = pd.DataFrame({"run_id": run_ids, "epoch": 0, "seconds": 1.5, **columns})
         spectrum = pd.concat([spectrum_of(run).iloc[: 0 if run.run_id in lost else 2] for run in cohort.runs])
-        for table, path in ((metrics, files.metrics), (history, files.history), (spectrum, files.spectrum)):
+        found = [
+            {"run_id": run.run_id, "task": task.kind, **finding._asdict()}
+            for run in cohort.runs
+            for task in experiment.tasks
+            if task.applies(run) and run.run_id not in lost
+            for finding in made_up_tasks.findings(task, run)
+        ]
+        found = pd.DataFrame(found, columns=["run_id", "task", *Finding._fields]).astype({"standard_error": float})
+        written = ((metrics, files.metrics), (history, files.history), (spectrum, files.spectrum), (found, files.tasks))
+        for table, path in written:
             with replacing(path) as temporary:
                 table.to_parquet(temporary)
     tables.aggregate(experiment, results)

@@ -263,7 +263,8 @@ def test_a_mistake_in_the_file_ends_the_call_in_one_line_and_nothing_has_started
     said = [line for line in done.stderr.splitlines() if "profile" not in line]
     assert said == [
         "vaebench: experiments/tiny.yaml: sedes: no such key; did you mean 'seeds'? allowed: "
-        "extends, title, description, dataset, defaults, seeds, grid, variants, baseline, headline, evaluation, tasks, lanes"
+        "extends, title, description, dataset, defaults, seeds, grid, variants, baseline, headline, evaluation, tasks, "
+        "lanes"
     ]
     assert not (folder / "results").exists()
 

@@ -278,7 +278,8 @@ def _derangement(seed: int, n: int) -> Tensor:
 
 def _linear_optima(runs: Sequence[Run], images: Images) -> list[LinearOptimum | None]:
     """Where linear VAEs with Gaussian pixels end on these training images; None for other runs."""
-    if not isinstance(runs[0].network, Linear) or images.binarisation == "dynamic":
+    first = runs[0]
+    if not isinstance(first.network, Linear) or images.binarisation == "dynamic" or first.corruption is not None:
         return [None] * len(runs)
     covariance = np.cov(images.as_pixels(images["train"]).double().numpy(), rowvar=False, ddof=0)
     return [_linear_optimum(run, covariance) for run in runs]

@@ -21,6 +21,7 @@ import numpy as np
 
 from vaebench.anomaly_figures import ANOMALY_FIGURES
 from vaebench.curves import CURVES
+from vaebench.denoising_figures import DENOISING_FIGURES
 from vaebench.files import write_bytes
 from vaebench.latent_figures import LATENT_FIGURES
 from vaebench.latent_pictures import LATENT_PICTURES
@@ -42,6 +43,7 @@ from vaebench.plotting import (
 )
 from vaebench.specification import Experiment
 from vaebench.store import Results
+from vaebench.task_figures import TASK_FIGURES
 from vaebench.tasks import ALL_METRICS
 
 if TYPE_CHECKING:
@@ -242,5 +244,15 @@ def _iso_elbo_lines(ax: Axes, runs: pd.DataFrame) -> None:
             ax.text(x, -level - x, text, fontsize=7, color=GREY, va="center", bbox=box, zorder=2)
 
 
-for figure in (*CURVES.values(), *LATENT_FIGURES.values(), *LATENT_PICTURES.values(), *ANOMALY_FIGURES.values()):
+for figure in itertools.chain.from_iterable(
+    registered.values()
+    for registered in (
+        TASK_FIGURES,
+        CURVES,
+        LATENT_FIGURES,
+        LATENT_PICTURES,
+        DENOISING_FIGURES,
+        ANOMALY_FIGURES,
+    )
+):
     FIGURES.add(figure)

@@ -19,6 +19,18 @@ def psnr(x: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
         return -10 * np.log10(squared_errors(x, reconstruction))
 
 
+def pooled_psnr(squared_errors: np.ndarray) -> np.ndarray:
+    """PSNR of the mean of squared errors [N] over images, in dB, as the mean of its parts by image: [N].
+
+    Finite where single images have no error, unlike the mean of their own PSNRs. The parts are its derivative by the
+    images' errors, so that the standard error of their mean is that of the delta method. Infinite where no image has any.
+    """
+    mean = squared_errors.mean()
+    if mean == 0:
+        return np.full(len(squared_errors), np.inf)
+    return -10 * np.log10(mean) - 10 / np.log(10) * (squared_errors / mean - 1)
+
+
 def ssim(x: np.ndarray, reconstruction: np.ndarray, shape: tuple[int, int]) -> np.ndarray | None:
     """Structural similarity (Wang et al. 2004): [N, D], [N, D] -> [N]; None for images smaller than a window.
 

@@ -16,11 +16,12 @@ from vaebench.errors import UserError
 from vaebench.stack import ALIGNMENT
 from vaebench.streams import generator
 
-# Binarisation belongs to the data: it is drawn from this seed, never from a run's.
+# Binarisation and corruption belong to the data: they are drawn from this seed, never from a run's.
 DATA_SEED = 0
 
 
-@dataclass(frozen=True)
+# Told apart by what they are, not by what they hold: so that what is made of them once can be kept.
+@dataclass(frozen=True, eq=False)
 class Images:
     """Grey levels 0 … n_levels - 1 of the splits, uint8 [N, D], and their labels, uint8 [N], where the data have any."""
 

@@ -148,18 +148,24 @@ def _evaluate(experiment: Experiment, cohort: Cohort, results: Results, device: 
 
 def _score_tasks(experiment: Experiment, runs: Sequence[Run], results: Results, device: str = "cpu") -> None:
     """Of runs that have scores, by those of the experiment's tasks that they have not been scored by yet."""
-    folder = results.experiment(experiment.name)
-    missing = [(run, task) for run in runs for task in open_tasks(folder.run(run.run_id), run, experiment)]
-    made_with = _made_with(device) if missing else {}
-    with progress.shown("tasks", "score") as report:
-        for n_done, (run, task) in enumerate(missing):
-            report(n_done, len(missing))
-            files = folder.run(run.run_id)
-            model = trained_model(run, files).to(device)
-            subject = Subject(run, model, experiment.evaluation, results, device)
+    folders = {run: results.experiment(experiment.name).run(run.run_id) for run in runs}
+    missing = {run: tasks for run, files in folders.items() if (tasks := open_tasks(files, run, experiment))}
+    if not missing:
+        return
+    made_with = _made_with(device)
+
+    def score_run(alone: Sequence[Run]) -> None:
+        [run] = alone
+        subject = Subject(run, trained_model(run, folders[run]).to(device), experiment.evaluation, results, device)
+        for task in missing[run]:
             # By name, so that a task's code is no part of what the keys of others are made of.
             found = import_module(f"vaebench.{task.module}").score(subject, task)
-            _save_task_scores(files, run, experiment.evaluation, task, found, made_with)
+            _save_task_scores(folders[run], run, experiment.evaluation, task, found, made_with)
+
+    with progress.shown("tasks", "run") as report:
+        for n_done, run in enumerate(missing):
+            report(n_done, len(missing))
+            in_halves(score_run, [run], "tasks")
 
 
 def _made_with(device: str) -> dict[str, str | None]:
@@ -238,9 +244,10 @@ def _save_task_scores(
     metrics = {name: estimate for name, estimate in found.metrics.items() if np.isfinite(estimate.value)}
     if lost := sorted(found.metrics.keys() - metrics.keys()):
         print(f"{run.run_id}: {task.kind}: {', '.join(lost)}: not finite, so there is none", flush=True)
-    pictures = folder.task_pictures(task.kind)
+    scored, pictures = [folder.weights], folder.task_pictures(task.kind)
     if found.pictures:
         write_arrays(pictures, found.pictures)
+        scored.append(pictures)
     record = {
         "format": FORMAT,
         "key": task_key(run, evaluation, task),
@@ -249,7 +256,7 @@ def _save_task_scores(
         "environment": made_with,
         "metrics": {name: estimate._asdict() for name, estimate in metrics.items()},
         "findings": [finding._asdict() for finding in found.findings if np.isfinite(finding.value)],
-        "files": checksums(*([pictures] if found.pictures else [])),
+        "files": checksums(*scored),
     }
     write_json(folder.task(task.kind), record)
 

@@ -30,7 +30,8 @@ def evaluation_key(run: Run, evaluation: Evaluation) -> str:
 
 
 def task_key(run: Run, evaluation: Evaluation, task: Task) -> str:
-    scored_by = [fingerprint(module, run.definitions) for module in (task.module, "subject")]
+    definitions = run.definitions | {definition.__name__ for definition in task.definitions}
+    scored_by = [fingerprint(module, definitions) for module in (task.module, "subject")]
     settings = [asdict(task), evaluation.model_dump(mode="json")]
     read = [dataset_key(dataset) for dataset in task.other_datasets(run)]
     return _key(training_key(run), settings, scored_by, read)

@@ -25,7 +25,8 @@ class Epoch(NamedTuple):
     """What the steps of an epoch read, B images each; S streams of random numbers, one a seed.
 
     levels: uint8 [N, D]. order: indices of images [S, steps · B]. noise: [S, steps · B, Z] from N(0, I). weights,
-    capacities: [steps, L]. learning_rates: [steps].
+    capacities: [steps, L]. learning_rates: [steps]. corrupted: the pixels that encoders see, [N, D]; none where these are
+    the levels' own.
     """
 
     levels: Tensor
@@ -34,6 +35,7 @@ class Epoch(NamedTuple):
     weights: Tensor
     capacities: Tensor
     learning_rates: Tensor
+    corrupted: Tensor = torch.empty(0)
 
 
 class Lanes:
@@ -61,7 +63,7 @@ class Lanes:
         self._within = torch.arange(first.batch_size, device=self.device)
         self._position = torch.zeros(1, dtype=torch.long, device=self.device)
         self._totals = torch.zeros(2, len(self._runs), dtype=torch.float64, device=self.device)
-        self._epoch: Epoch | None = None
+        self.epoch: Epoch | None = None  # that its steps have read
         self._replay = Replay(self._step, self.device)
 
     def __len__(self) -> int:
@@ -69,7 +71,7 @@ class Lanes:
 
     def train_epoch(self, epoch: Epoch) -> Tensor:
         """Mean rate and distortion over the epoch's batches, while the parameters move: float64 [2, L]."""
-        self._epoch = self._replay.in_place(self._epoch, epoch)
+        self.epoch = self._replay.in_place(self.epoch, epoch)
         self._position.zero_()
         self._totals.zero_()
         n_steps = len(epoch.learning_rates)
@@ -78,12 +80,15 @@ class Lanes:
         return self._totals / n_steps
 
     def _step(self) -> None:
-        epoch, position = self._epoch, self._position
+        epoch, position = self.epoch, self._position
         batch = position * len(self._within) + self._within
         chosen = epoch.order.index_select(1, batch).index_select(0, self._stream)
         x = self.images.as_pixels(epoch.levels.index_select(0, chosen.flatten())).unflatten(0, chosen.shape)
         noise = epoch.noise.index_select(1, batch).index_select(0, self._stream)
-        rates, distortion = self.stack.map(VAE.training_terms, {"x": x, "noise": noise})
+        batch_of_lanes = {"x": x, "noise": noise}
+        if len(epoch.corrupted):
+            batch_of_lanes["seen"] = epoch.corrupted.index_select(0, chosen.flatten()).unflatten(0, chosen.shape)
+        rates, distortion = self.stack.map(VAE.training_terms, batch_of_lanes)
         weight, capacity = (values.index_select(0, position)[0] for values in (epoch.weights, epoch.capacities))
         cost = (rates.maximum(self._free_nats).sum(1) - capacity).abs()
         gradients = self.stack.gradients((distortion + weight * cost).sum())
@@ -92,12 +97,14 @@ class Lanes:
         self._position += 1
 
     @torch.no_grad()
-    def map_images(self, compute: Callable[..., Any], x: Tensor, noise: dict[int, Tensor]) -> Any:
-        """`compute(model, x=…, noise=…)` of images [N, D], noise [N, Z] by seed: its tensors gain the axes [L, N]."""
+    def map_images(self, compute: Callable[..., Any], images: dict[str, Tensor], noise: dict[int, Tensor]) -> Any:
+        """`compute(model, noise=…, **images)` of images [N, D] by name, noise [N, Z] by seed: its tensors gain the axes
+        [L, N]."""
         parts = []
-        for start, end in blocks(len(x), SPLIT_BLOCK):
+        for start, end in blocks(len(images["x"]), SPLIT_BLOCK):
             lane_noise = torch.stack([padded(noise[run.seed][start:end]) for run in self._runs])
-            part = self.stack.map(compute, {"noise": lane_noise}, shared={"x": padded(x[start:end])})
+            block = {name: padded(x[start:end]) for name, x in images.items()}
+            part = self.stack.map(compute, {"noise": lane_noise}, shared=block)
             parts.append(pytree.tree_map(lambda values, n=end - start: values[:, :n], part))
         return pytree.tree_map(lambda *values: torch.cat(values, dim=1), *parts)
 

@@ -14,16 +14,18 @@ from vaebench.picture_panels import (
     INSIDE,
     Row,
     add_class_legend,
+    add_heading,
     bare,
     draw_components,
     draw_neighbours,
     draw_rows,
+    first_trained,
     reach,
     rows_side_by_side,
     show_images,
     square_panels,
 )
-from vaebench.plotting import DOUBLE, Figures, Source, count_diverged
+from vaebench.plotting import DOUBLE, Figures, Source
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +46,7 @@ LATENT_PICTURES = Figures()
 )
 def latent_space(source: Source) -> Drawing:
     [point] = source.chosen_points(1)
-    shown = _first_trained(source, source.runs[source.runs.point == point])
+    shown = first_trained(source, source.runs[source.runs.point == point])
     drawing, panels = square_panels(list(shown), most_columns=6, n_rows=2)
     drawn = [(source.projections[run_id], panel) for run_id, panel in zip(shown.values(), panels, strict=True) if run_id]
     limit = max((reach(projection) for projection, _ in drawn), default=0)
@@ -52,7 +54,7 @@ def latent_space(source: Source) -> Drawing:
         draw_components(above, projection, limit)
         draw_neighbours(below, projection)
     add_class_legend(drawing, source.experiment.dataset.class_names)
-    _add_heading(drawing, source, point)
+    add_heading(drawing, source, point)
     return drawing
 
 
@@ -68,12 +70,12 @@ def latent_space(source: Source) -> Drawing:
 )
 def latent_grid(source: Source) -> Drawing:
     point = source.trained.point[source.trained.latent_size == 2].min()
-    shown = _first_trained(source, source.runs[(source.runs.latent_size == 2) & (source.runs.point == point)])
+    shown = first_trained(source, source.runs[(source.runs.latent_size == 2) & (source.runs.point == point)])
     drawing, panels = square_panels(list(shown), most_columns=4)
     for run_id, [ax] in zip(shown.values(), panels, strict=True):
         if run_id:
             show_images(ax, list(_pictures(source, run_id)["grid"]), source.experiment.dataset.image_shape)
-    _add_heading(drawing, source, point)
+    add_heading(drawing, source, point)
     return drawing
 
 
@@ -177,37 +179,20 @@ def _portrait_rows(source: Source, run: pd.Series | None) -> list[Row]:
     ]
 
 
-def _add_heading(drawing: Drawing, source: Source, point: int) -> None:
-    """The grid point, and how many of the variants are shown where that is not all."""
-    shown, n_variants = len(source.shown_variants), len(source.experiment.variants)
-    left_out = f"the first {shown} of {n_variants} variants" if shown < n_variants else ""
-    if heading := ", ".join(filter(None, [source.describe(point), left_out])):
-        drawing.suptitle(heading)
-
-
 def _scored(source: Source) -> str:
     return f"{source.experiment.evaluation.split} images"
 
 
 def _side_by_side(source: Source, panels: dict[str, list[Row]]) -> Drawing:
     drawing = rows_side_by_side(panels, source.experiment.dataset.image_shape)
-    _add_heading(drawing, source, *source.chosen_points(1))
+    add_heading(drawing, source, *source.chosen_points(1))
     return drawing
-
-
-def _first_trained(source: Source, runs: pd.DataFrame) -> dict[str, str | None]:
-    """Of each variant that has any of these runs its label, and the run_id of the first that trained, None without one."""
-    groups = {variant: group for variant, group in runs.groupby("variant", sort=False) if variant in source.shown_variants}
-    return {
-        variant + count_diverged(group.status): next(iter(group.run_id[group.status == "trained"]), None)
-        for variant, group in groups.items()
-    }
 
 
 def _pictures_by_label(source: Source) -> dict[str, dict[str, np.ndarray]]:
     """Of each variant its label, and the pictures at the chosen grid point, none where no seed has trained."""
     [point] = source.chosen_points(1)
-    shown = _first_trained(source, source.runs[source.runs.point == point])
+    shown = first_trained(source, source.runs[source.runs.point == point])
     return {label: _pictures(source, run_id) if run_id else {} for label, run_id in shown.items()}
 
 

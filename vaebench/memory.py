@@ -75,7 +75,10 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 def lanes_that_fit(run: Run, device: str) -> int | None:
     """How many such runs can train side by side in the memory that a job may take; None where that is not known."""
     free = torch.cuda.mem_get_info(device)[0] if is_cuda(device) else free_on_host()
-    return None if free is None else max(1, int(SHARE * free / bytes_a_lane(run, run.dataset.sizes["train"])))
+    if free is None:
+        return None
+    n_images = run.dataset.sizes["train"]
+    return max(1, int((SHARE * free - bytes_shared(run, n_images)) / bytes_a_lane(run, n_images)))
 
 
 def free_on_host(root: Path = Path("/")) -> int | None:
@@ -129,6 +132,14 @@ def _lines(path: Path) -> list[str]:
     return []
 
 
+def bytes_shared(run: Run, n_images: int) -> int:
+    """What all lanes take together in training on n_images images: their corrupted pixels, if there are any.
+
+    Those of one epoch lie there while the next one's are made of clean pixels and random numbers.
+    """
+    return 0 if run.corruption is None else 3 * BYTES * n_images * run.dataset.n_pixels
+
+
 def bytes_a_lane(run: Run, n_images: int) -> int:
     """What one more lane takes at most in training on n_images images: its parameters and random numbers, and a batch."""
     stack = Stack([build_model(run)], run.network.stackable)
@@ -151,8 +162,11 @@ def numbers_kept(stack: Stack, run: Run) -> int:
         kept[tensor.untyped_storage().data_ptr()] = tensor
         return tensor
 
-    x, noise = torch.rand(1, n_images, run.dataset.n_pixels), torch.zeros(1, n_images, run.latent_size)
+    pixels = (1, n_images, run.dataset.n_pixels)
+    batch = {"x": torch.rand(pixels), "noise": torch.zeros(1, n_images, run.latent_size)}
+    if run.corruption is not None:
+        batch["seen"] = torch.rand(pixels)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        stack.map(VAE.training_terms, {"x": x, "noise": noise})
+        stack.map(VAE.training_terms, batch)
     parameters = {parameter.untyped_storage().data_ptr() for parameter in stack.parameters.values()}
     return sum(tensor.numel() for place, tensor in kept.items() if place not in parameters) // n_images

@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import math
 from collections.abc import Callable
+from types import NoneType
 from typing import Any
 
 import yaml
@@ -83,18 +84,21 @@ def _value(value: Any) -> str:
         return f"{name[1]} ({described})" if inner else name[1]
     if isinstance(value, tuple):
         return "-".join(map(str, value))
+    if value is None:
+        return "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def definitions(experiment: Experiment) -> dict[str, str]:
     """Each registered name that the runs use, and the first paragraph of what its author says of it."""
-    used = {(name, type(getattr(run, name))): None for name in REGISTRIES for run in experiment.first_runs}
-    return {
-        f"{name}: {getattr(definition, REGISTRIES[name].tag)}": " ".join(
-            inspect.getdoc(definition).split("\n\n")[0].split()
-        )
-        for name, definition in used
-    }
+    asked_for = {(name, type(getattr(run, name))): None for name in REGISTRIES for run in experiment.first_runs}
+    used = [(name, each) for name, each in asked_for if each is not NoneType]
+    return {f"{name}: {getattr(each, REGISTRIES[name].tag)}": definition(each) for name, each in used}
+
+
+def definition(registered: type) -> str:
+    """The first paragraph of what its author says of it."""
+    return " ".join(inspect.getdoc(registered).split("\n\n")[0].split())
 
 
 def specification_text(experiment: Experiment) -> str:

@@ -91,16 +91,23 @@ class VAE(nn.Module):
         parameters = self.decode(posterior.sample(noise))
         return ElboTerms(posterior, posterior.kl_per_dimension(), -self.log_likelihood(parameters, x))
 
-    def training_terms(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """The same as means over a batch: rate by dimension [Z], and the likelihood's distortion for training []."""
-        posterior = self.encode(x)
+    def training_terms(self, x: Tensor, noise: Tensor, seen: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The same as means over a batch: rate by dimension [Z], and the likelihood's distortion for training [].
+
+        seen: what the encoder is given in place of x, [B, D]: in training to denoise (Im et al. 2017) a corrupted x.
+        """
+        posterior = self.encode(x if seen is None else seen)
         parameters = self.decode(posterior.sample(noise))
         distortion = -self.likelihood.batch_log_prob(parameters, x, self.n_levels)
         return posterior.kl_per_dimension().mean(-2), distortion.mean(-1)
 
-    def fit_statistic(self, x: Tensor, noise: Tensor) -> Tensor:
-        """What a likelihood's shared outputs are fitted to, at one sample of z: x [B, D], noise [B, Z] -> [B]."""
-        return self.likelihood.fit_statistic(self.decode(self.encode(x).sample(noise)), x)
+    def fit_statistic(self, x: Tensor, noise: Tensor, seen: Tensor | None = None) -> Tensor:
+        """What a likelihood's shared outputs are fitted to, at one sample of z: x [B, D], noise [B, Z] -> [B].
+
+        seen: as in `training_terms`.
+        """
+        posterior = self.encode(x if seen is None else seen)
+        return self.likelihood.fit_statistic(self.decode(posterior.sample(noise)), x)
 
 
 def build(network: Network, likelihood: Likelihood, n_levels: int, n_pixels: int, latent_size: int, seed: int) -> VAE:

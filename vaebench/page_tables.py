@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,17 @@ from vaebench.presentation import (
     heading,
     metrics_by_family,
     numbers,
+    numbers_and_baselines,
     row_settings,
     summary_column,
+    variants_by_tasks,
 )
 from vaebench.ranking import comparable_rows, ranks
 from vaebench.specification import Experiment
 from vaebench.tables import Tables, group_keys, supported
-from vaebench.tasks import ALL_METRICS
+from vaebench.task_scores import MODEL
+from vaebench.tasks import ALL_METRICS, Task
+from vaebench.trade_offs import TradeOffs, baselines, of_whole
 
 # What is said of a variant in short, beside the metric that the experiment asks for.
 KEY_METRICS = ("elbo", "rate", "distortion", "active_units", "mutual_information")
@@ -32,20 +36,22 @@ KEY_METRICS = ("elbo", "rate", "distortion", "active_units", "mutual_information
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table; family: of its metric, or empty where it is always shown."""
+    """A column of a table; family: of its metric, or empty where it is always shown. numeric: of numbers without one."""
 
     title: str
     family: str = ""
+    numeric: bool = False
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table as the page draws it. name: within the page. A row has a cell for each column."""
+    """A table as the page draws it. name: within the page. A row has a cell for each column. n_baselines: the last rows."""
 
     name: str
     title: str
     columns: list[Column]
     rows: list[list[str | Number]]
+    n_baselines: int = 0
 
     @property
     def families(self) -> dict[str, str]:
@@ -96,6 +102,38 @@ def comparisons(experiment: Experiment, tables: Tables) -> Table | None:
         for metric in metrics:
             columns[Column(heading(metric, experiment), family)] = _differences(compared[compared.metric == metric.name])
     return _table("comparisons", f"Comparisons with {experiment.baseline}", columns)
+
+
+def by_tasks(experiment: Experiment, found: TradeOffs) -> Table:
+    """Variants by tasks, each number with its rank, and the baselines at the end."""
+    shown = variants_by_tasks(experiment, found)
+    numeric = {heading(metric, experiment) for metric in found.metrics}
+    columns = {Column(title, numeric=title in numeric): shown[title] for title in shown}
+    return replace(_table("tasks", "Variants by tasks", columns), n_baselines=len(found.baselines))
+
+
+def of_task(experiment: Experiment, tables: Tables, task: Task) -> Table:
+    """All that a task found: rows of variants and grid points, then baselines; a column for each condition and score."""
+    summary, keys = tables.summary, group_keys(experiment)
+    findings = of_whole(tables.tasks[tables.tasks.task == task.kind])
+    findings = findings.assign(
+        column=findings.condition.where(findings.condition == "", findings.condition + ": ") + findings.score
+    )
+    of_model = findings[findings.method == MODEL]
+    rows = summary[keys].merge(of_model[keys].drop_duplicates(), on=keys)
+    # A setting that none of them has is not shown.
+    settings = row_settings(summary.merge(rows, on=keys), [key for key in keys if rows[key].notna().any()])
+    below = baselines(findings, keys, summary)
+    columns: dict[Column, list[str | Number]] = {
+        Column(title): [*settings[title], *(below["method"] if index == 0 else [""] * len(below))]
+        for index, title in enumerate(settings)
+        if title != "likelihood" or title in keys
+    }
+    for name in findings["column"].unique():
+        found = rows.merge(of_model[of_model["column"] == name], "left", on=keys)
+        beside = below.reindex(columns=[name])[name]
+        columns[Column(name, numeric=True)] = numbers_and_baselines(found["mean"], found.low, found.high, beside)
+    return replace(_table(f"task-{task.kind}", task.title, columns), n_baselines=len(below))
 
 
 def linear_against_optimum(experiment: Experiment, linear: pd.DataFrame) -> Table | None:

@@ -8,10 +8,22 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vaebench.plotting import DOUBLE, GREY, LETTER, PAGE_HEIGHT, add_legend, legend_entry, subplots, wrapped
+from vaebench.plotting import (
+    DOUBLE,
+    GREY,
+    LETTER,
+    PAGE_HEIGHT,
+    Source,
+    add_legend,
+    count_diverged,
+    legend_entry,
+    subplots,
+    wrapped,
+)
 from vaebench.projections import Projection
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
@@ -39,7 +51,7 @@ SIDE = 2.3
 
 
 class Row(NamedTuple):
-    """Images [N_IMAGES, D] side by side, or None for none, with a label on the left and a note on the right."""
+    """Images [n, D] side by side, or None for none, with a label on the left and a note on the right."""
 
     label: str
     images: np.ndarray | None
@@ -49,12 +61,13 @@ class Row(NamedTuple):
 def rows_side_by_side(panels: dict[str, list[Row]], image_shape: tuple[int, int]) -> Drawing:
     """A panel of rows for each title, as wide together as two columns; labels stand at the first one."""
     first, *_ = panels.values()
+    n_images = next((len(row.images) for row in first if row.images is not None), N_IMAGES)
     # Rows of several panels are too low for labels of two lines.
     most = LABEL if len(panels) == 1 else 2 * LABEL
     label = min(most, LETTER * max(len(row.label) for row in first))
     note = NOTE if any(row.note for row in first) else 0
     # An image is as high as wide.
-    width = (DOUBLE - 0.3 - label - len(panels) * note) / (len(panels) * N_IMAGES)
+    width = (DOUBLE - 0.3 - label - len(panels) * note) / (len(panels) * n_images)
     drawing, [axes] = subplots(1, len(panels), DOUBLE, min(len(first) * width + 0.5, PAGE_HEIGHT))
     for ax, (title, rows) in zip(axes, panels.items(), strict=True):
         draw_rows(ax, rows, image_shape, most)
@@ -138,6 +151,23 @@ def add_class_legend(drawing: Drawing, names: Sequence[str]) -> None:
     entries = [legend_entry(text, marker="o", color=_colour(label)) for label, text in enumerate(texts)]
     if any(str(label) != name for label, name in enumerate(names)):
         add_legend(drawing, entries)
+
+
+def first_trained(source: Source, runs: pd.DataFrame) -> dict[str, str | None]:
+    """Of each variant that has any of these runs its label, and the run_id of the first that trained, None without one."""
+    groups = {variant: group for variant, group in runs.groupby("variant", sort=False) if variant in source.shown_variants}
+    return {
+        variant + count_diverged(group.status): next(iter(group.run_id[group.status == "trained"]), None)
+        for variant, group in groups.items()
+    }
+
+
+def add_heading(drawing: Drawing, source: Source, point: int) -> None:
+    """The grid point, and how many of the variants are shown where that is not all."""
+    shown, n_variants = len(source.shown_variants), len(source.experiment.variants)
+    left_out = f"the first {shown} of {n_variants} variants" if shown < n_variants else ""
+    if heading := ", ".join(filter(None, [source.describe(point), left_out])):
+        drawing.suptitle(heading)
 
 
 def _scatter(ax: Axes, points: np.ndarray, labels: np.ndarray | None) -> None:

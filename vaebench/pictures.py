@@ -51,7 +51,7 @@ class LatentMeans:
 
 def latent_means(scores: Scores, labels: np.ndarray | None) -> LatentMeans:
     """labels: of the scored split, [N]."""
-    some = _spread(len(scores.mean), min(len(scores.mean), MOST_MEANS))
+    some = spread(len(scores.mean), min(len(scores.mean), MOST_MEANS))
     return LatentMeans(scores.mean[some].astype(np.float32), None if labels is None else labels[some])
 
 
@@ -60,10 +60,10 @@ def make_pictures(
 ) -> list[Pictures]:
     """Of each lane of a stack: x [N, D] and labels [N] are the split, prior [L, N_PICTURES, Z] is drawn from N(0, I)."""
     # At equal distances, as some data sets are sorted by class.
-    some = _spread(len(x), 2 * N_PICTURES)
+    some = spread(len(x), 2 * N_PICTURES)
     originals, others = some[::2], some[1::2]
     ends = _two_classes(originals, labels)
-    first, last = (_grey(x[[end]]) for end in ends)
+    first, last = (grey(x[[end]]) for end in ends)
     by_kl = [dimensions(of_lane) for of_lane in scores]
     traversed = [found["dimension"][[0, -1]] for found in by_kl]
     means = [of_lane.mean for of_lane in scores]
@@ -79,8 +79,8 @@ def make_pictures(
     decoded["interpolation"] = [np.concatenate([first, between, last]) for between in decoded["interpolation"]]
     return [
         Pictures(
-            originals=_grey(x[originals]),
-            others=_grey(x[others]),
+            originals=grey(x[originals]),
+            others=grey(x[others]),
             traversed=traversed[lane],
             traversed_kl=by_kl[lane]["kl"][[0, -1]],
             **{name: images[lane] for name, images in decoded.items()},
@@ -89,7 +89,7 @@ def make_pictures(
     ]
 
 
-def _spread(n: int, n_chosen: int) -> np.ndarray:
+def spread(n: int, n_chosen: int) -> np.ndarray:
     """Indices at equal distances from the first of n to the last."""
     return np.linspace(0, n - 1, n_chosen).round().astype(int)
 
@@ -119,9 +119,9 @@ def _decoded(stack: Stack, codes: np.ndarray, device: torch.device) -> np.ndarra
     shape = codes.shape[1:-1]
     z = torch.from_numpy(codes).float().flatten(1, -2).to(device)
     images = stack.map(VAE.mean_images, {"z": torch.stack([padded(lane) for lane in z])})
-    return _grey(images[:, : z.shape[1]]).reshape(len(codes), *shape, -1)
+    return grey(images[:, : z.shape[1]]).reshape(len(codes), *shape, -1)
 
 
-def _grey(pixels: Tensor) -> np.ndarray:
+def grey(pixels: Tensor) -> np.ndarray:
     """Pixel values -> uint8 grey levels."""
     return (255 * pixels.clip(0, 1)).round().to(torch.uint8).cpu().numpy()

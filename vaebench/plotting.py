@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
     from vaebench.tables import Tables
+    from vaebench.trade_offs import TradeOffs
 
 MARKERS = "os^DvPX<>p*hd8"
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (9, 2)), (0, (2, 2)))
@@ -152,6 +153,17 @@ class Source:
     def spectrum(self) -> pd.DataFrame:
         """The table of latent dimensions, with the variant and the point of each run."""
         return self.tables.spectrum.merge(self.trained[["run_id", "variant", "point"]], on="run_id")
+
+    @cached_property
+    def trade_offs(self) -> TradeOffs:
+        """Variants by tasks, of an experiment that has tasks."""
+        from vaebench import trade_offs
+        from vaebench.tables import group_keys
+
+        tables = self.tables
+        return trade_offs.gather(
+            self.experiment.tasks, group_keys(self.experiment), tables.runs, tables.summary, tables.tasks
+        )
 
     @cached_property
     def projections(self) -> Projections:
@@ -314,6 +326,8 @@ def word(value: Any) -> str:
         return "nothing"
     if isinstance(value, list):
         return " ".join(map(word, value))
+    if value is None:
+        return "none"
     return f"{value:g}" if isinstance(value, float) else str(value).replace("_", " ")
 
 

@@ -14,6 +14,7 @@ from vaebench.ranking import ranks
 from vaebench.specification import Experiment
 from vaebench.statistics import CONFIDENCE
 from vaebench.tasks import ALL_METRICS
+from vaebench.trade_offs import TradeOffs
 
 # What is smaller is what is left of numbers that are equal.
 ROUNDING = 1e-9
@@ -21,6 +22,10 @@ ROUNDING = 1e-9
 MEANING = (
     f"Mean over seeds and its {100 * CONFIDENCE:g} % interval; bold is what is better than all that it can be compared "
     "with, its interval apart from theirs; ↑ higher is better, ↓ lower is better."
+)
+# And of the table of variants and tasks.
+RANKS = (
+    "In parentheses the places that the interval leaves open, 1 being the best. Below the variants, baselines and floors."
 )
 GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "λ": "lambda", "μ": "mu", "σ": "sigma"}
 LATEX_TABLE = r"""\begin{{table}}[tbp]
@@ -70,8 +75,8 @@ def metrics_by_family(table: pd.DataFrame) -> dict[str, list[Metric]]:
 class Number(NamedTuple):
     """A mean and its 95 % interval over seeds as texts with the same decimals, and whether it is set in bold.
 
-    text: a dash where there is no mean. interval: "[−24.30, −24.12]", and half_width, half of its width; empty where there
-    is none.
+    text: a dash where there is no mean. interval: "[−24.30, −24.12]", and half_width, half of its width; rank: "1–2"; empty
+    where there is none.
     """
 
     value: float
@@ -79,9 +84,10 @@ class Number(NamedTuple):
     interval: str = ""
     half_width: str = ""
     bold: bool = False
+    rank: str = ""
 
     def __str__(self) -> str:
-        return f"{self.text} {self.interval}".rstrip()
+        return " ".join(filter(None, [self.text, self.interval, f"({self.rank})" if self.rank else ""]))
 
 
 def presented(experiment: Experiment, summary: pd.DataFrame, keys: Sequence[str]) -> dict[str, pd.DataFrame]:
@@ -97,6 +103,30 @@ def presented(experiment: Experiment, summary: pd.DataFrame, keys: Sequence[str]
         columns |= {heading(metric, experiment): summary_column(summary, metric) for metric in metrics}
         tables[family] = settings.assign(**columns)
     return tables
+
+
+def variants_by_tasks(experiment: Experiment, trade_offs: TradeOffs) -> pd.DataFrame:
+    """Variants by tasks as people read them: a rank at each number, the baselines below; seeds and likelihood come last."""
+    rows, keys = trade_offs.rows, trade_offs.keys
+    settings = row_settings(rows, keys)
+    shown = [metric for metric in trade_offs.metrics if rows[metric.name].notna().any()]
+    below = trade_offs.baselines.reindex(columns=["method", *(metric.name for metric in shown)])
+    names = pd.DataFrame({settings.columns[0]: below["method"]}, columns=settings.columns).fillna("")
+    settings = pd.concat([settings, names], ignore_index=True)
+    last = [name for name in ("seeds", "likelihood") if name not in keys]
+    numeric = {heading(metric, experiment): _ranked_column(rows, metric, below[metric.name]) for metric in shown}
+    return settings.drop(columns=last).assign(**numeric, **settings[last])
+
+
+def _ranked_column(rows: pd.DataFrame, metric: Metric, below: pd.Series) -> list[Number]:
+    """A metric of every row with its rank, and below them baselines."""
+    means, lows, highs = (rows[f"{metric.name}{end}"] for end in ("", "_low", "_high"))
+    column = numbers_and_baselines(means, lows, highs, below)
+    ranked = [
+        number._replace(bold=bool(rank and rank.is_best), rank=str(rank or ""))
+        for number, rank in zip(column, ranks(rows, metric), strict=False)
+    ]
+    return [*ranked, *column[len(ranked) :]]
 
 
 def row_settings(summary: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
@@ -134,6 +164,12 @@ def numbers(means: pd.Series, lows: pd.Series, highs: pd.Series) -> list[Number]
     widths = highs - lows
     decimals = decimals_for(means.abs().max() / 100, (widths[widths > ROUNDING] / 6).clip(lower=1e-4).median())
     return [_number(*bounds, decimals) for bounds in zip(means, lows, highs, strict=True)]
+
+
+def numbers_and_baselines(means: pd.Series, lows: pd.Series, highs: pd.Series, below: pd.Series) -> list[Number]:
+    """The same with the means of baselines below, which have no intervals."""
+    nothing = [math.nan] * len(below)
+    return numbers(*map(pd.Series, ([*means, *below], [*lows, *nothing], [*highs, *nothing])))
 
 
 def _number(mean: float, low: float, high: float, decimals: int) -> Number:
@@ -179,6 +215,12 @@ def markdown(tables: dict[str, pd.DataFrame], notes: Sequence[str] = ()) -> str:
     )
 
 
+def markdown_by_tasks(experiment: Experiment, trade_offs: TradeOffs, notes: Sequence[str] = ()) -> str:
+    """The table of variants and tasks."""
+    shown = variants_by_tasks(experiment, trade_offs)
+    return f"{_joined(MEANING, RANKS, *map(in_markdown, notes))}\n\n{_markdown_table(shown)}"
+
+
 def _joined(*sentences: str) -> str:
     return " ".join(sentences)
 
@@ -200,26 +242,52 @@ def latex(experiment: Experiment, tables: dict[str, pd.DataFrame], notes: Sequen
     Settings that are the same in all rows stand in the caption, and so do notes, sentences on all tables; a table that is
     wider than a line is made smaller.
     """
-    note = f"% {experiment.name}. Needs the packages booktabs and graphicx.\n"
-    return note + "".join(f"\n{_latex_table(experiment, family, shown, notes)}" for family, shown in tables.items())
+    metrics = list(experiment.metrics.values())
+    parts = [_latex_table(experiment, FAMILIES[name], name, shown, metrics, notes) for name, shown in tables.items()]
+    return _latex_note(experiment) + "".join(f"\n{table}" for table in parts)
 
 
-def _latex_table(experiment: Experiment, family: str, shown: pd.DataFrame, notes: Sequence[str]) -> str:
-    parts = {heading(metric, experiment): heading_parts(metric, experiment) for metric in experiment.metrics.values()}
-    shown, words = _said_once(shown)
+def latex_by_tasks(experiment: Experiment, trade_offs: TradeOffs, notes: Sequence[str] = ()) -> str:
+    """The table of variants and tasks, with a rule above its baselines."""
+    shown, n_below = variants_by_tasks(experiment, trade_offs), len(trade_offs.baselines)
+    notes = [RANKS, *notes]
+    table = _latex_table(experiment, "Variants and tasks", "tasks", shown, trade_offs.metrics, notes, n_below)
+    return f"{_latex_note(experiment)}\n{table}"
+
+
+def _latex_note(experiment: Experiment) -> str:
+    return f"% {experiment.name}. Needs the packages booktabs and graphicx.\n"
+
+
+def _latex_table(
+    experiment: Experiment,
+    title: str,
+    label: str,
+    shown: pd.DataFrame,
+    metrics: Sequence[Metric],
+    notes: Sequence[str],
+    n_below: int = 0,
+) -> str:
+    """n_below: how many of the last rows stand below a rule, and have no settings."""
+    parts = {heading(metric, experiment): heading_parts(metric, experiment) for metric in metrics}
+    shown, words = _said_once(shown, len(shown) - n_below)
     columns = pd.MultiIndex.from_tuples(parts.get(title, (title, "")) for title in shown.columns)
     is_metric = shown.columns.isin(list(parts))
     styler = shown.set_axis(columns, axis=1).style.hide(axis="index").format_index(in_latex, axis=1)
     styler = styler.format(_latex_number, subset=columns[is_metric]).format(_latex_text, subset=columns[~is_metric])
     column_format = "".join("r" if numeric else "l" for numeric in is_metric)
     tabular = styler.to_latex(column_format=column_format, hrules=True, sparse_columns=False)
-    caption = in_latex(_joined(f"{FAMILIES[family]} on {experiment.dataset.kind}{words}.", MEANING, *notes))
-    return LATEX_TABLE.format(caption=caption, label=f"{experiment.name}-{family}", tabular=tabular)
+    if n_below:
+        *above, end, last = tabular.splitlines(keepends=True)
+        tabular = "".join([*above[:-n_below], "\\midrule\n", *above[-n_below:], end, last])
+    caption = in_latex(_joined(f"{title} on {experiment.dataset.kind}{words}.", MEANING, *notes))
+    return LATEX_TABLE.format(caption=caption, label=f"{experiment.name}-{label}", tabular=tabular)
 
 
-def _said_once(shown: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """A table without the settings that are the same in all its rows, and these in words."""
-    same = [name for name in shown.columns[1:] if isinstance(shown[name].iloc[0], str) and shown[name].nunique() == 1]
+def _said_once(shown: pd.DataFrame, n_rows: int) -> tuple[pd.DataFrame, str]:
+    """A table without the settings that are the same in all of its first rows, and these in words."""
+    first = shown[:n_rows]
+    same = [name for name in shown.columns[1:] if isinstance(first[name].iloc[0], str) and first[name].nunique() == 1]
     return shown.drop(columns=same), "".join(f", {name} {shown[name].iloc[0]}" for name in same)
 
 
@@ -233,4 +301,5 @@ def _latex_number(number: Number) -> str:
         return in_latex(number.text)
     amount = f"{number.text} \\pm {number.half_width}" if number.half_width else number.text
     amount = amount.replace("−", "-")
-    return rf"$\mathbf{{{amount}}}$" if number.bold else f"${amount}$"
+    shown = rf"$\mathbf{{{amount}}}$" if number.bold else f"${amount}$"
+    return f"{shown} ({in_latex(number.rank)})" if number.rank else shown

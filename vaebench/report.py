@@ -17,7 +17,7 @@ import jinja2
 import pandas as pd
 import yaml
 
-from vaebench import bibliography, caveats, findings, methods, page_tables
+from vaebench import bibliography, caveats, findings, methods, page_tables, task_findings
 from vaebench.environment import entries, mixed
 from vaebench.errors import DamagedFileError, UserError
 from vaebench.figures import FIGURES
@@ -30,6 +30,7 @@ from vaebench.statistics import CONFIDENCE, FEWEST_SEEDS, SIGNIFICANCE
 from vaebench.store import ExperimentFolder, Results
 from vaebench.tables import Tables, environments, group_keys, linear_table, load_current
 from vaebench.tasks import ALL_METRICS
+from vaebench.trade_offs import LEFT_OUT
 from vaebench.wording import counted, listed
 
 MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
@@ -68,6 +69,7 @@ def _content(experiment: Experiment, folder: ExperimentFolder, tables: Tables) -
     return {
         "experiment": experiment,
         **_sentences(experiment, tables, linear, made_with),
+        "tasks": _tasks(source) if experiment.tasks else None,
         "picture": _figure(folder, FIGURES[picture]),
         "ranking": page_tables.ranking(experiment, tables),
         "comparisons": page_tables.comparisons(experiment, tables),
@@ -126,6 +128,25 @@ def _sentences(
             *caveats.at_bound(tables.runs),
             *mixed(made_with),
             *caveats.uncommitted(made_with["trained"]),
+        ],
+    }
+
+
+def _tasks(source: Source) -> dict[str, Any]:
+    """Variants by tasks, and of each task what it is and what it found."""
+    experiment, found = source.experiment, source.trade_offs
+    return {
+        "sentences": task_findings.sentences(found),
+        "table": page_tables.by_tasks(experiment, found),
+        "over_classes": LEFT_OUT in group_keys(experiment),
+        "each": [
+            {
+                "name": task.kind,
+                "definition": methods.definition(type(task)),
+                "methods": task.methods,
+                "table": page_tables.of_task(experiment, source.tables, task),
+            }
+            for task in experiment.tasks
         ],
     }
 

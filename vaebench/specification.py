@@ -35,6 +35,7 @@ from pydantic import (
 )
 
 from vaebench import experiment_file
+from vaebench.corruptions import CORRUPTIONS
 from vaebench.datasets import DATASETS, Dataset
 from vaebench.errors import UserError
 from vaebench.experiment_file import NAME_RULE, Location, Mistakes, is_name, nearest
@@ -44,10 +45,16 @@ from vaebench.networks import NETWORKS, Mlp
 from vaebench.registry import Registry, shown
 from vaebench.schedules import SCHEDULES, Constant
 from vaebench.store import RESERVED_NAMES, of_another_version
-from vaebench.tasks import ALL_METRICS, TASKS, Task
+from vaebench.tasks import ALL_METRICS, TASKS
 
 # The settings that are definitions, and where those are registered.
-REGISTRIES = {"dataset": DATASETS, "network": NETWORKS, "likelihood": LIKELIHOODS, "kl": SCHEDULES}
+REGISTRIES = {
+    "dataset": DATASETS,
+    "network": NETWORKS,
+    "likelihood": LIKELIHOODS,
+    "kl": SCHEDULES,
+    "corruption": CORRUPTIONS,
+}
 # And those of an experiment, beside its data set.
 _ALL_REGISTRIES = REGISTRIES | {"tasks": TASKS}
 
@@ -116,6 +123,7 @@ class Settings(BaseModel):
     batch_size: PositiveInt = 128
     learning_rate: PositiveFloat = 1e-3
     learning_rate_decay: Literal["none", "linear"] = "none"
+    corruption: _choice(CORRUPTIONS) | None = None  # of the images that the encoder sees in training
     left_out: ClassName | None = None  # of the data set's classes, one that the run never sees
 
     def given(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ results/NAME/runs/RUN_ID/run.json               a trained run: specification, st
                          evaluation.json        its scores
                          pictures.npz           originals, reconstructions, samples, traversals …
                          latent.npz             posterior means and labels
-                         tasks/TASK.json        what a task found of it, and TASK.npz, pictures
+                         task.TASK.json         what a task found of it, and task.TASK.npz, its pictures
 results/NAME/cohorts/COHORT/checkpoint.safetensors   of a training job that has not ended; also of parts of its runs
                             checkpoint.previous.safetensors   the one before
                             history.parquet     the histories of all its runs
@@ -144,6 +144,9 @@ class ExperimentFolder:
     def tasks(self) -> Path:
         return self.path / "tasks.csv"
 
+    def variants_by_tasks(self, suffix: str) -> Path:
+        return self.path / f"tasks.{suffix}"
+
     @property
     def tracked(self) -> Path:
         return self.path / "tracked.csv"
@@ -256,11 +259,11 @@ class RunFolder:
         return self.path / "latent.npz"
 
     def task(self, kind: str) -> Path:
-        """What a task found; it vouches for the weights that were scored and for the pictures."""
-        return self.path / "tasks" / f"{kind}.json"
+        """What a task found; it vouches for its pictures, and for the weights that were scored."""
+        return self.path / f"task.{kind}.json"
 
     def task_pictures(self, kind: str) -> Path:
-        return self.path / "tasks" / f"{kind}.npz"
+        return self.path / f"task.{kind}.npz"
 
 
 def read_record(path: Path) -> Contents:

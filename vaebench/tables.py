@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
+from vaebench import trade_offs
 from vaebench.environment import mixed
 from vaebench.errors import UserError
 from vaebench.files import (
@@ -34,7 +35,7 @@ from vaebench.files import (
 from vaebench.latent_dimensions import COLLAPSE_EPSILON, collapse_verdict
 from vaebench.linear_optimum import BOUNDARY
 from vaebench.metrics import METRICS, Metric
-from vaebench.presentation import latex, markdown, presented
+from vaebench.presentation import latex, latex_by_tasks, markdown, markdown_by_tasks, presented
 from vaebench.ranking import SAME_DATA, SAME_MEASURE
 from vaebench.specification import REGISTRIES, Experiment, Run
 from vaebench.statistics import SIGNIFICANCE, Comparison, holm, interquartile_mean, mean_interval, paired_comparison
@@ -107,9 +108,10 @@ def aggregate(experiment: Experiment, results: Results) -> None:
     write_table(folder.history, history)
     write_table(folder.spectrum, spectrum)
     read_again = [folder.runs, folder.summary("csv"), folder.comparisons, folder.history, folder.spectrum]
+    tasks = tasks_table(experiment, runs, gathered("tasks", TASKS_NEEDED)) if experiment.tasks else pd.DataFrame()
     folder.tasks.unlink(missing_ok=True)
     if experiment.tasks:
-        write_csv(folder.tasks, tasks_table(experiment, runs, gathered("tasks", TASKS_NEEDED)))
+        write_csv(folder.tasks, tasks)
         read_again.append(folder.tasks)
     write_json(folder.checksums, {"files": checksums(*read_again)})
     folder.linear.unlink(missing_ok=True)
@@ -120,6 +122,12 @@ def aggregate(experiment: Experiment, results: Results) -> None:
     print(*differences, sep="\n", end="\n" if differences else "", flush=True)
     write_text(folder.summary("md"), markdown(shown, differences))
     write_text(folder.summary("tex"), latex(experiment, shown, differences))
+    for suffix, written in (("md", markdown_by_tasks), ("tex", latex_by_tasks)):
+        path = folder.variants_by_tasks(suffix)
+        path.unlink(missing_ok=True)
+        if experiment.tasks:
+            found = trade_offs.gather(experiment.tasks, group_keys(experiment), runs, summary, tasks)
+            write_text(path, written(experiment, found, differences))
 
 
 def environments(experiment: Experiment, folder: ExperimentFolder) -> dict[str, list[dict[str, str | None]]]:
@@ -137,6 +145,7 @@ def load(folder: ExperimentFolder) -> Tables:
     record = folder.checksums
     with_tasks = record.exists() and folder.tasks.name in vouched(read_json(record))
     runs = _read_csv(folder.runs, ["run_id", "variant", "status", *METRICS], record)
+    tasks = _read_csv(folder.tasks, [*FINDING, "mean"], record) if with_tasks else pd.DataFrame()
     return Tables(
         # Tables of older versions do not say why a run diverged, and know no class that is left out.
         runs=_with(runs, "diverged_because", "left_out"),
@@ -144,7 +153,8 @@ def load(folder: ExperimentFolder) -> Tables:
         comparisons=_read_csv(folder.comparisons, ["variant", "metric", "baseline"], record),
         history=_with_elbo(read_table(folder.history, HISTORY_NEEDED, record)),
         spectrum=read_table(folder.spectrum, SPECTRUM_NEEDED, record),
-        tasks=_read_csv(folder.tasks, [*FINDING, "mean"], record) if with_tasks else pd.DataFrame(),
+        # A task's only condition has no name.
+        tasks=tasks.fillna({"condition": ""}),
     )
 
 
@@ -154,10 +164,14 @@ def _with(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
 
 
 def load_current(experiment: Experiment, folder: ExperimentFolder) -> Tables:
-    """The same, of all runs that the experiment has now. Raises UserError where some are not in them."""
+    """The same, of all runs that the experiment has now, by all its tasks. Raises UserError where some are not in them."""
     tables = load(folder)
     if missing := {run.run_id for run in experiment.runs} - set(tables.runs.run_id):
         raise UserError(f"{folder.runs}: has no run {min(missing)}; run `vaebench aggregate` again")
+    if experiment.tasks and not folder.tasks.exists():
+        raise UserError(f"{folder.tasks}: is not there; run `vaebench aggregate` again")
+    if missing := experiment.metrics.keys() - set(tables.summary):
+        raise UserError(f"{folder.summary('csv')}: has no {min(missing)}; run `vaebench aggregate` again")
     return tables
 
 
@@ -394,7 +408,9 @@ def _against_optimum(experiment: Experiment, spectrum: pd.DataFrame) -> pd.DataF
 
 def _read_csv(path: Path, columns: Iterable[str] = (), record: Path | None = None) -> pd.DataFrame:
     """Names stay text, also "1" and "nan", and so do lists of a single number and columns that are empty."""
-    texts = ("run_id", "variant", "baseline", "diverged_because", "collapse", "collapsed_dimensions", "left_out", *FINDING)
+    texts = ("run_id", "variant", "baseline", "diverged_because", "collapse", "collapsed_dimensions")
+    # Settings that some runs may not have, and what tasks name.
+    texts += ("corruption", "left_out", *FINDING)
     table = read_csv(path, columns, record, texts)
     if wrong := [column for column in table.columns.intersection(ALL_METRICS) if not is_numeric_dtype(table[column])]:
         raise damaged(path, f"{wrong[0]!r} holds other values than numbers")

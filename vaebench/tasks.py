@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from vaebench.corruptions import GaussianNoise, MaskedBlock, SaltAndPepper
 from vaebench.datasets import FashionMnist, Mnist
 from vaebench.metrics import METRICS, Metric
 from vaebench.registry import Registry
@@ -30,8 +31,14 @@ class Task:
     metrics: ClassVar[tuple[Metric, ...]]
     # The one of them that the table of variants and tasks shows and ranks by.
     headline: ClassVar[str]
+    # Condition and score of the findings that the headline stands among: what other methods have there it is held to.
+    headline_finding: ClassVar[tuple[str, str]]
+    # What these other methods are, baselines and floors, for people: name -> a sentence.
+    methods: ClassVar[dict[str, str]] = {}
     # Whether it looks through the eyes of the data set's classifier (`vaebench.classifier`).
     needs_classifier: ClassVar[bool] = False
+    # The registered definitions that scoring uses beside those of the run.
+    definitions: ClassVar[tuple[type, ...]] = ()
     # What a run must be for it to apply, to end a message.
     needs_of_runs: ClassVar[str] = ""
 
@@ -61,6 +68,7 @@ class Representation(Task):
     title = "Representation"
     module = "representation"
     headline = "linear_probe"
+    headline_finding = ("", "accuracy")
     metrics = (
         Metric(
             name="linear_probe",
@@ -80,6 +88,47 @@ class Representation(Task):
 
 @TASKS.register
 @dataclass(frozen=True)
+class Denoising(Task):
+    """How near reconstructions of corrupted images come to the clean ones, beside those of PCA and the corrupted images."""
+
+    kind: Literal["denoising"] = "denoising"
+    title = "Denoising"
+    module = "denoising"
+    definitions = (GaussianNoise, SaltAndPepper, MaskedBlock)
+    headline = "denoising_psnr"
+    metrics = (
+        Metric(
+            name="denoising_psnr",
+            family="denoising",
+            label="denoising PSNR",
+            unit="dB",
+            better="higher",
+            definition="PSNR of reconstructions of corrupted images against the clean ones, mean over five corruptions.",
+            reference="Hore & Ziou 2010",
+        ),
+        Metric(
+            name="denoising_gain",
+            family="denoising",
+            label="denoising gain",
+            unit="dB",
+            better="higher",
+            definition="The same minus the PSNR of the corrupted images: above 0 where the run mends more than it loses.",
+            reference="Vincent et al. 2008",
+        ),
+        Metric(
+            name="denoising_ssim",
+            family="denoising",
+            label="denoising SSIM",
+            unit="",
+            better="higher",
+            definition="Structural similarity of the same reconstructions to the clean images, mean over five corruptions.",
+            reference="Wang et al. 2004",
+        ),
+    )
+
+
+@TASKS.register
+@dataclass(frozen=True)
 class Anomaly(Task):
     """Whether images of a class that was left out, or else of another data set, are less likely than those of the test."""
 
@@ -87,6 +136,11 @@ class Anomaly(Task):
     title = "Anomaly detection"
     module = "anomaly"
     headline = "anomaly_auroc"
+    headline_finding = ("class left out", "AUROC")
+    methods = {
+        "PCA": "the squared error of as many principal components of the training images as there are latent dimensions",
+        "chance": "a score that knows nothing: AUROC 0.5, average precision the share of anomalous images",
+    }
     needs_of_runs = (
         "it needs a class that is left out, by the setting left_out, or a data set that has another beside it "
         "(mnist and fashion-mnist)"

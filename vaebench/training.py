@@ -3,6 +3,9 @@
 Adam on distortion + weight · |Σ_i max(rate_i, free_nats) − capacity|, with means over a batch of the distortion and of each
 latent dimension's rate; without free nats and capacity this is distortion + weight · rate. An epoch is a fresh permutation
 of the training images in batches of equal size; the images left over wait for the next permutation.
+
+Where a run corrupts images, its encoder sees them so in training, anew in each epoch, and its likelihood is of the clean
+ones (Im et al. 2017). Validation images are clean.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from torch import Tensor
 from vaebench import checkpoints
 from vaebench.checkpoints import Checkpoint, LaneState
 from vaebench.divergence import Divergence, not_finite
-from vaebench.images import Images, blocks
+from vaebench.images import DATA_SEED, Images, blocks
 from vaebench.lanes import Epoch, Lanes, lanes_together
 from vaebench.latent_dimensions import ACTIVE_VARIANCE
 from vaebench.model import VAE
@@ -150,6 +153,7 @@ class Training:
     def next_epoch(self) -> Iterator[tuple[Lanes, Epoch]]:
         """Each stack with what its steps will read. Lanes with the same seed share their streams, wherever they stand."""
         levels = self.images.at_epoch("train", self.epoch).to(self.device)
+        corrupted = self._corrupted(levels)
         steps = range(self.epoch * self.n_steps, (self.epoch + 1) * self.n_steps)
         progress = [step / (self.n_epochs * self.n_steps) for step in steps]
         rates = torch.tensor([self._learning_rate(done) for done in progress], device=self.device)
@@ -172,8 +176,17 @@ class Training:
                     torch.stack([noise(seed) for seed in lanes.seeds]),
                     *self._pressures(lanes, progress),
                     rates,
+                    corrupted,
                 ),
             )
+
+    def _corrupted(self, levels: Tensor) -> Tensor:
+        """The pixels that encoders see of these levels in this epoch, the same for all seeds; none where they are clean."""
+        first = self.runs[0]
+        if first.corruption is None:
+            return torch.empty(0, device=self.device)
+        random = generator(DATA_SEED, "corrupt train", self.epoch, self.device)
+        return first.corruption(self.images.as_pixels(levels), first.dataset.image_shape, random)
 
     def _random(self, seed: int, stream: str) -> dict[str, Any]:
         """Arguments of a function that draws from a stream, on the device."""
@@ -203,16 +216,19 @@ class Training:
     @torch.no_grad()
     def _fit_shared_outputs(self, lanes: Lanes) -> None:
         """Set the shared outputs of the likelihood to what is best on the training images, in closed form."""
-        statistic = self._map_split(lanes, "train", VAE.fit_statistic).double().mean(1)
+        corrupted = lanes.epoch.corrupted
+        seen = {"seen": corrupted} if len(corrupted) else {}
+        statistic = self._map_split(lanes, "train", VAE.fit_statistic, **seen).double().mean(1)
         constant = lanes.stack.parameters["decoder.constant"]
         constant.copy_(self.runs[0].likelihood.fit(statistic).view_as(constant))
 
-    def _map_split(self, lanes: Lanes, split: str, compute: Callable[..., Any]) -> Any:
-        """`compute(model, x=…, noise=…)` over a whole split, as this epoch shows it: its tensors gain the axes [L, N]."""
+    def _map_split(self, lanes: Lanes, split: str, compute: Callable[..., Any], **seen: Tensor) -> Any:
+        """`compute(model, x=…, noise=…, **seen)` over a whole split, as this epoch shows it: its tensors gain the axes
+        [L, N]."""
         x = self.images.as_pixels(self.images.at_epoch(split, self.epoch if split == "train" else 0).to(self.device))
         shape = (len(x), self.runs[0].latent_size)
         noise = {seed: torch.randn(shape, **self._random(seed, f"{split} noise")) for seed in lanes.seeds}
-        return lanes.map_images(compute, x, noise)
+        return lanes.map_images(compute, {"x": x, **seen}, noise)
 
     def result(self) -> list[TrainedRun]:
         """Of every run, in the order given."""
