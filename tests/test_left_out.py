@@ -25,9 +25,9 @@ TEXT = """
 title: What is left out
 dataset: digits
 defaults: {network: {kind: mlp, hidden: [16]}, latent_size: 2, epochs: 2}
-seeds: 3
+seeds: 1
 grid: {left_out: [null, 3, "7"]}
-variants: {bce: {}, wide: {latent_size: 4}}
+variants: {bce: {}, wide: {latent_size: 4}, beta: {kl: {schedule: constant, weight: 4}}}
 baseline: bce
 evaluation: {n_samples: 4}
 tasks: [anomaly]
@@ -106,7 +106,7 @@ def test_each_row_of_the_summary_is_of_the_runs_of_its_class(made):
     for row in found.summary.to_dict("records"):
         runs = found.runs[(found.runs.variant == row["variant"])]
         runs = runs[runs.left_out.isna() if pd.isna(row["left_out"]) else runs.left_out == row["left_out"]]
-        assert len(runs) == row["n"] == 3
+        assert len(runs) == row["n"] == 1
         assert row["elbo"] == pytest.approx(runs.elbo.mean())
         assert pd.isna(row["anomaly_auroc"]) == pd.isna(row["left_out"])
 
@@ -114,14 +114,15 @@ def test_each_row_of_the_summary_is_of_the_runs_of_its_class(made):
 def test_numbers_of_other_images_are_not_ranked_together(made):
     _, _, found = made
     for name in ("elbo", "squared_error"):
-        assert [rank.n for rank in ranks(found.summary, METRICS[name])] == [2] * 6
-    summary = found.summary.assign(elbo=[1, 5, 3, 2, 4, 6])
+        assert [rank.n for rank in ranks(found.summary, METRICS[name])] == [3] * 9
+    # Three rows a variant: nothing left out, 3, 7.
+    summary = found.summary.assign(elbo=[1, 5, 3, 2, 4, 6, 0, 9, 8])
     order = page_tables._best_first(summary, METRICS["elbo"])
-    assert order == [3, 0, 1, 4, 5, 2]
+    assert order == [3, 0, 6, 7, 1, 4, 8, 5, 2]
 
 
 def test_variants_that_leave_out_other_classes_are_not_compared(make_experiment, tmp_path):
-    experiment = make_experiment(variants={"bce": {}, "less": {"left_out": 3}, "also": {"left_out": 3, "latent_size": 2}})
+    experiment = make_experiment(variants={"bce": {}, "less": {"left_out": 3}, "same": {"epochs": 2}})
     results = Results(tmp_path / "results")
     splits.prepare(experiment.dataset, results)
     for cohort in experiment.cohorts:
@@ -130,7 +131,7 @@ def test_variants_that_leave_out_other_classes_are_not_compared(make_experiment,
     tables.aggregate(experiment, results)
     found = tables.load(results.experiment("tiny"))
     elbo = found.comparisons[found.comparisons.metric == "elbo"].set_index("variant")
-    assert elbo.comparable.tolist() == [False, False]
+    assert elbo.comparable.to_dict() == {"less": False, "same": True}
     assert found.comparisons[found.comparisons.metric == "rate"].comparable.all(), "neither direction is better"
     [reason] = findings.not_compared(found.runs, found.comparisons, "bce")
     assert reason.endswith("the former are of data with left out 3, the latter with left out nothing.")
@@ -151,14 +152,20 @@ def test_words_say_which_class_is_left_out(made, source):
 def test_loaded_images_are_those_that_the_run_saw(made):
     _, results, _ = made
     loaded = vaebench.load(results.experiment("left").path)
-    whole, without = (loaded.images(run) for run in ("bce-z2-s0", loaded.runs[loaded.runs.left_out == "3"].run_id.iloc[0]))
+    runs = loaded.runs[loaded.runs.variant == "bce"]
+    whole, without = (loaded.images(of.run_id.iloc[0]) for of in (runs[runs.left_out.isna()], runs[runs.left_out == "3"]))
     assert len(whole) - len(without) == (Digits().load(None)["test"].labels == 3).sum()
 
 
-def test_every_figure_is_drawn(source):
+def test_figures_name_the_class(source):
     with styled():
-        for name in FIGURES.applicable(source):
-            FIGURES[name].draw(source)
+        [ax] = FIGURES["elbo"].draw(source).axes
+        titles = [panel.get_title("left") for panel in FIGURES["kl-spectrum"].draw(source).axes]
+        histograms = [panel.get_title("left") for panel in FIGURES["anomaly-scores"].draw(source).axes]
+    rows = [label.get_text().split() for label in ax.get_yticklabels()]
+    assert rows == [["bce", "nothing"], ["3"], ["7"], ["wide", "nothing"], ["3"], ["7"], ["beta", "nothing"], ["3"], ["7"]]
+    assert titles == ["left out nothing", "left out 3", "left out 7"]
+    assert histograms == [f"{variant}, left out {name}" for variant in ("bce", "wide", "beta") for name in (3, 7)]
 
 
 def lines_of(ax, marker):
@@ -168,7 +175,7 @@ def lines_of(ax, marker):
 def test_areas_stand_in_the_rows_of_their_classes(made, source):
     _, _, found = made
     with styled():
-        left, right = ANOMALY_FIGURES["anomaly-detection"].draw(source).axes
+        left, right, _ = ANOMALY_FIGURES["anomaly-detection"].draw(source).axes
     for ax, variant in ((left, "bce"), (right, "wide")):
         assert [label.get_text() for label in ax.get_yticklabels()] == ["left out 3", "left out 7"]
         rows = found.tasks[(found.tasks.variant == variant) & (found.tasks.score == "AUROC")]
@@ -186,7 +193,7 @@ def test_published_areas_stand_in_the_rows_of_mnist_at_their_latent_size(made, s
     experiment, _, _ = made
     of_mnist = replace(source, experiment=experiment.model_copy(update={"dataset": Mnist()}))
     with styled():
-        left, right = ANOMALY_FIGURES["anomaly-detection"].draw(of_mnist).axes
+        left, right, _ = ANOMALY_FIGURES["anomaly-detection"].draw(of_mnist).axes
     [published] = lines_of(left, "x")
     assert list(published.get_xdata()) == [PUBLISHED[2]["3"], PUBLISHED[2]["7"]] == [0.94, 0.77]
     rows = np.round(published.get_ydata()).astype(int)

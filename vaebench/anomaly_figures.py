@@ -91,7 +91,7 @@ def _panels(source: Source) -> dict[str, pd.DataFrame]:
     place = [key for key in keys if key != "left_out"]
     # Also where variants, or all runs, leave out a class, which is no part of the grid.
     classes = source.runs[list(dict.fromkeys([*keys, "left_out"]))].drop_duplicates()
-    found = source.tables.tasks[source.tables.tasks.task == TASK].merge(classes, on=keys)
+    found = classes.merge(source.tables.tasks[source.tables.tasks.task == TASK], on=keys)
     is_class = found.condition == UNSEEN_CLASS
     found = found.assign(row=found.condition.where(~is_class, "left out " + found.left_out.astype(object).fillna("")))
     panels = {}
