@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from vaebench.detection import AUROC, CHANCE, DISTORTION, NLL, PCA, PRECISION, RATE, auroc, average_precision, unseen_class
+from vaebench.detection import AUROC, CHANCE, PCA, PRECISION, UNSEEN_CLASS, auroc, average_precision, by_score, unseen_data
 from vaebench.evaluation import IMAGE_BLOCK, evidence
 from vaebench.images import blocks, padded
 from vaebench.metrics import Estimate
@@ -49,28 +49,32 @@ def score(subject: Subject, task: Anomaly) -> TaskScores:
     if not len(unseen):
         return TaskScores({}, [])
     normal, anomalous = image_scores(subject, subject.scored), image_scores(subject, unseen, "anomaly noise")
-    methods = {
-        MODEL: (normal.negative_elbo, anomalous.negative_elbo),
-        DISTORTION: (normal.distortion, anomalous.distortion),
-        RATE: (normal.rate, anomalous.rate),
-        NLL: (normal.nll, anomalous.nll),
-        PCA: (squared_error(subject, subject.scored), squared_error(subject, unseen)),
+    by_elbo = normal.negative_elbo, anomalous.negative_elbo
+    told = {
+        ("", MODEL): by_elbo,
+        ("distortion", MODEL): (normal.distortion, anomalous.distortion),
+        ("rate", MODEL): (normal.rate, anomalous.rate),
+        ("NLL", MODEL): (normal.nll, anomalous.nll),
+        ("", PCA): (squared_error(subject, subject.scored), squared_error(subject, unseen)),
     }
-    by_method = {method: (auroc(*pair), average_precision(*pair)) for method, pair in methods.items()}
-    chance = Estimate(0.5), Estimate(len(unseen) / (len(unseen) + len(subject.scored)))
+    areas = {key: auroc(*pair) for key, pair in told.items()}
+    precisions = {key: average_precision(*pair) for key, pair in told.items()}
+    share = len(unseen) / (len(unseen) + len(subject.scored))
     findings = [
-        Finding(condition, name, method, *estimate)
-        for method, estimates in (by_method | {CHANCE: chance}).items()
-        for name, estimate in zip((AUROC, PRECISION), estimates, strict=True)
+        Finding(condition, by_score(name, score), method, *estimate)
+        for name, estimates, chance in ((AUROC, areas, 0.5), (PRECISION, precisions, share))
+        for (score, method), estimate in (estimates | {("", CHANCE): Estimate(chance)}).items()
     ]
     findings += [
         Finding(condition, f"ELBO of {kind} images [nats]", MODEL, float(-values.mean()))
-        for kind, values in zip(("normal", "anomalous"), methods[MODEL], strict=True)
+        for kind, values in zip(("normal", "anomalous"), by_elbo, strict=True)
     ]
-    area, precision = by_method[MODEL]
+    own = "", MODEL
     is_class = subject.run.left_out is not None
-    metrics = {"anomaly_auroc": area, "anomaly_precision": precision} if is_class else {"outlier_auroc": area}
-    return TaskScores(metrics, findings, _pictures(subject.scored, unseen, *methods[MODEL]))
+    metrics = (
+        {"anomaly_auroc": areas[own], "anomaly_precision": precisions[own]} if is_class else {"outlier_auroc": areas[own]}
+    )
+    return TaskScores(metrics, findings, _pictures(subject.scored, unseen, *by_elbo))
 
 
 def anomalies(subject: Subject, task: Anomaly) -> Anomalies:
@@ -79,10 +83,10 @@ def anomalies(subject: Subject, task: Anomaly) -> Anomalies:
     if run.left_out is not None:
         images = subject.other_images(run.dataset)
         of_class = images.labels[split] == run.dataset.class_names.index(run.left_out)
-        return Anomalies(unseen_class(run.left_out), images.as_pixels(images[split]).numpy()[of_class])
+        return Anomalies(UNSEEN_CLASS, images.as_pixels(images[split]).numpy()[of_class])
     [other] = task.other_datasets(run)
     images = subject.other_images(other)
-    return Anomalies(f"data set: {other.kind}", images.as_pixels(images[split]).numpy())
+    return Anomalies(unseen_data(other.kind), images.as_pixels(images[split]).numpy())
 
 
 @torch.no_grad()

@@ -1,16 +1,16 @@
-"""Figures of the task "anomaly": how well images are detected that a run never saw, how its scores lie, and which stand out.
+"""Figures of the task "anomaly": how well images that a run never saw are detected, how scores lie, which stand out.
 
 They are part of `vaebench.figures.FIGURES`, which says what all figures have in common.
 """
 
 from __future__ import annotations
 
-import itertools
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vaebench.detection import AUROC, CHANCE, DISTORTION, NLL, PCA, RATE, unseen_class
+from vaebench.detection import AUROC, CHANCE, PCA, UNSEEN_CLASS, by_score
 from vaebench.files import read_arrays
 from vaebench.picture_panels import Row, rows_side_by_side
 from vaebench.plotting import DOUBLE, GREY, Figures, Source, add_legend, legend_entry, subplots, word, wrapped
@@ -18,7 +18,7 @@ from vaebench.task_scores import MODEL
 from vaebench.wording import setting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     import pandas as pd
     from matplotlib.axes import Axes
@@ -30,21 +30,20 @@ TASK = "anomaly"
 MOST_COLUMNS, MOST_PANELS = 3, 12
 # Of the histograms and of the images, where there are more variants and classes.
 MOST_VARIANTS, MOST_CONDITIONS = 4, 3
-# How each score is drawn, what counts most on top; colours are for variants elsewhere, so none of theirs is here.
+# How each score and method is drawn; none of the colours is a variant's.
 LOOKS = {
-    MODEL: {"marker": "o", "color": "black"},
-    DISTORTION: {"marker": "v", "color": "#117733"},
-    RATE: {"marker": "^", "color": "#882255"},
-    NLL: {"marker": "s", "color": "#44AA99"},
-    PCA: {"marker": "D", "color": GREY, "markerfacecolor": "none"},
+    ("", MODEL): {"label": "−ELBO", "marker": "o", "color": "black"},
+    ("distortion", MODEL): {"label": "distortion", "marker": "v", "color": "#117733"},
+    ("rate", MODEL): {"label": "rate", "marker": "^", "color": "#882255"},
+    ("NLL", MODEL): {"label": "NLL", "marker": "s", "color": "#44AA99"},
+    ("", PCA): {"label": "error of PCA", "marker": "D", "color": GREY, "markerfacecolor": "none"},
 }
-LABELS = {MODEL: "−ELBO", DISTORTION: "distortion", RATE: "rate", NLL: "NLL", PCA: "error of PCA"}
 # Published for MNIST with a digit left out, by latent size: single numbers without intervals.
 PUBLISHED = {
-    2: dict(enumerate((0.96, 0.73, 0.97, 0.94, 0.73, 0.92, 0.95, 0.77, 0.92, 0.66))),
-    32: {1: 0.09},
+    2: dict(zip("0123456789", (0.96, 0.73, 0.97, 0.94, 0.73, 0.92, 0.95, 0.77, 0.92, 0.66), strict=True)),
+    32: {"1": 0.09},
 }
-PUBLISHED_LOOK = {"marker": "x", "color": "#CC6677"}
+PUBLISHED_LOOK = {"label": "published", "marker": "x", "color": "#CC6677"}
 
 
 def _is_asked_for(source: Source) -> bool:
@@ -65,61 +64,62 @@ def _is_asked_for(source: Source) -> bool:
     shows=("anomaly_auroc", "outlier_auroc"),
 )
 def anomaly_detection(source: Source) -> Drawing:
-    panels = list(_panels(source))
-    shown = panels[:MOST_PANELS]
+    panels = _panels(source)
+    shown = dict(list(panels.items())[:MOST_PANELS])
     n_columns = min(MOST_COLUMNS, len(shown))
-    n_rows = -(-len(shown) // n_columns)
-    most = max(table.condition.nunique() for _, table in shown)
+    n_rows = math.ceil(len(shown) / n_columns)
+    most = max(table.row.nunique() for table in shown.values())
     drawing, axes = subplots(n_rows, n_columns, DOUBLE, n_rows * (0.75 + 0.3 * most), sharex=True)
-    for ax, (title, table) in itertools.zip_longest(axes.flat, shown, fillvalue=(None, None)):
-        if table is None:
-            ax.remove()
-        else:
-            ax.set_title(wrapped(title, 0.8 * DOUBLE / n_columns))
-            _detection_panel(ax, table, _published(source, table))
-    entries = [legend_entry(LABELS[method], **look) for method, look in LOOKS.items()]
-    if any(_published(source, table) for _, table in shown):
-        entries.append(legend_entry("published", **PUBLISHED_LOOK))
-    add_legend(drawing, [*entries, legend_entry(CHANCE, color=GREY, linestyle="--")])
+    for ax in axes.flat[len(shown) :]:
+        ax.remove()
+    for ax, (title, table) in zip(axes.flat, shown.items(), strict=False):
+        ax.set_title(wrapped(title, 0.8 * DOUBLE / n_columns))
+        _detection_panel(ax, table, _published(source, table))
+    is_published = any(_published(source, table) for table in shown.values())
+    looks = [*LOOKS.values(), *([PUBLISHED_LOOK] if is_published else [])]
+    add_legend(drawing, [legend_entry(**look) for look in (*looks, {"label": CHANCE, "color": GREY, "linestyle": "--"})])
     if len(shown) < len(panels):
         drawing.suptitle(f"{len(shown)} of {len(panels)} variants and grid points are shown")
     return drawing
 
 
-def _panels(source: Source) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Of each variant, at each point of the grid but for the class left out, its AUROCs under a title."""
+def _panels(source: Source) -> dict[str, pd.DataFrame]:
+    """Of each variant, at each point of the grid but for the class left out, its findings; `row`: of what, in words."""
     from vaebench.tables import group_keys
 
-    tasks = source.tables.tasks
-    areas = tasks[(tasks.task == TASK) & (tasks.score == AUROC)]
-    keys = [key for key in group_keys(source.experiment) if key != "left_out"]
-    for values, table in areas.groupby(keys, sort=False, dropna=False):
-        variant, *others = values
-        yield ", ".join([variant, *map(setting, keys[1:], others)]), table
+    keys = group_keys(source.experiment)
+    place = [key for key in keys if key != "left_out"]
+    # Also where variants, or all runs, leave out a class, which is no part of the grid.
+    classes = source.runs[list(dict.fromkeys([*keys, "left_out"]))].drop_duplicates()
+    found = classes.merge(source.tables.tasks[source.tables.tasks.task == TASK], on=keys)
+    is_class = found.condition == UNSEEN_CLASS
+    found = found.assign(row=found.condition.where(~is_class, "left out " + found.left_out.astype(object).fillna("")))
+    panels = {}
+    for (variant, *others), table in found.groupby(place, sort=False, dropna=False):
+        panels[", ".join([variant, *map(setting, place[1:], others)])] = table
+    return panels
 
 
 def _published(source: Source, table: pd.DataFrame) -> dict[str, float]:
-    """AUROCs by condition, of runs as these."""
-    if source.experiment.dataset.kind != "mnist":
-        return {}
-    known = PUBLISHED.get(table.latent_size.iloc[0], {})
-    of_class = {unseen_class(str(digit)): area for digit, area in known.items()}
-    return {condition: of_class[condition] for condition in table.condition.unique() if condition in of_class}
+    """AUROCs of runs as these, by row."""
+    known = PUBLISHED.get(table.latent_size.iloc[0], {}) if source.experiment.dataset.kind == "mnist" else {}
+    rows = table.drop_duplicates("row").dropna(subset="left_out")
+    return {row.row: known[row.left_out] for row in rows.itertuples() if row.left_out in known}
 
 
-def _detection_panel(ax: Axes, table: pd.DataFrame, published: Mapping[str, float]) -> None:
-    """A row for each condition, and in it a line for each score."""
-    rows = {condition: row for row, condition in enumerate(table.condition.unique())}
+def _detection_panel(ax: Axes, table: pd.DataFrame, published: dict[str, float]) -> None:
+    """A row for each class or data set, and in it a line for each score."""
+    rows = {row: place for place, row in enumerate(table.row.unique())}
     offsets = np.linspace(-0.32, 0.32, len(LOOKS))
-    for offset, (method, look) in zip(offsets, LOOKS.items(), strict=True):
-        found = table[table.method == method]
-        places = found.condition.map(rows) + offset
+    for offset, ((score, method), look) in zip(offsets, LOOKS.items(), strict=True):
+        found = table[(table.score == by_score(AUROC, score)) & (table.method == method)]
+        places = found.row.map(rows) + offset
         ax.hlines(places, found.low, found.high, color=look["color"], linewidth=0.9)
         ax.plot(found["mean"], places, **({"linestyle": "none", "markersize": 3} | look))
-    places = [rows[condition] + offsets[0] for condition in published]
+    places = [rows[row] + offsets[0] for row in published]
     ax.plot(list(published.values()), places, **({"linestyle": "none", "markersize": 4, "zorder": 5} | PUBLISHED_LOOK))
-    for row in range(0, len(rows), 2):
-        ax.axhspan(row - 0.5, row + 0.5, color="0.95", linewidth=0, zorder=0)
+    for place in range(0, len(rows), 2):
+        ax.axhspan(place - 0.5, place + 0.5, color="0.95", linewidth=0, zorder=0)
     ax.axvline(0.5, color=GREY, linestyle="--", linewidth=0.8, zorder=1)
     ax.set_yticks(list(rows.values()), list(rows))
     ax.tick_params(axis="y", length=0)
@@ -130,20 +130,19 @@ def _detection_panel(ax: Axes, table: pd.DataFrame, published: Mapping[str, floa
     title="Scores of images that a run never saw",
     caption=(
         "How many images have which −ELBO, in nats, each kind with the same area: filled, those that the run is scored on; "
-        "as a line, those of the class or the data set that it never saw. It is the first trained seed. What the two have in "
-        "common cannot be told apart by likelihood; where the line lies further left, unseen images are the more likely."
+        "as a line, those of the class or the data set that it never saw. It is the first trained seed. What the two have "
+        "in common cannot be told apart by likelihood; where the line lies further left, unseen images are the more likely."
     ),
     applies=_is_asked_for,
 )
 def anomaly_scores(source: Source) -> Drawing:
     shown = _shown_runs(source)
     n_columns = min(MOST_COLUMNS, len(shown))
-    n_rows = -(-len(shown) // n_columns)
+    n_rows = math.ceil(len(shown) / n_columns)
     drawing, axes = subplots(n_rows, n_columns, DOUBLE, 1.5 * n_rows)
-    for ax, (label, run) in itertools.zip_longest(axes.flat, shown, fillvalue=(None, None)):
-        if run is None:
-            ax.remove()
-            continue
+    for ax in axes.flat[len(shown) :]:
+        ax.remove()
+    for ax, (label, run) in zip(axes.flat, shown, strict=False):
         pictures = _pictures(source, run)
         kinds = pictures["normal"], pictures["anomalous"]
         bins = np.linspace(*np.quantile(np.concatenate(kinds), (0, 0.99)), 40)

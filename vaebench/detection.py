@@ -1,4 +1,4 @@
-"""How well a score tells anomalous images from normal ones, and by which names. It is higher for what looks more anomalous."""
+"""How well a score, higher for what looks more anomalous, tells anomalous images from normal ones; names of scores."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ import math
 import numpy as np
 
 from vaebench.metrics import Estimate
-from vaebench.task_scores import MODEL
 
-# What findings of the task "anomaly" are called; the model's own score is −ELBO, the others are beside it.
+# What findings of the task "anomaly" are called.
+UNSEEN_CLASS = "class left out"
 AUROC, PRECISION = "AUROC", "average precision"
-DISTORTION, RATE, NLL = (f"{MODEL}, {score}" for score in ("distortion", "rate", "NLL"))
 PCA, CHANCE = "PCA", "chance"
 
 
-def unseen_class(name: str) -> str:
-    """The condition of findings about a class that was left out."""
-    return f"left out: {name}"
+def unseen_data(kind: str) -> str:
+    """The condition where the images of another data set are the anomalous ones."""
+    return f"images of {kind}"
+
+
+def by_score(name: str, score: str) -> str:
+    """An area by −ELBO, or by another score of the model's, such as "AUROC by rate"."""
+    return f"{name} by {score}" if score else name
 
 
 def auroc(normal: np.ndarray, anomalous: np.ndarray) -> Estimate:

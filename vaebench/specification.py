@@ -238,11 +238,14 @@ class Experiment(BaseModel):
                 continue
             if not values:
                 mistakes.add("has no values", key)
-            if twice := [value for index, value in enumerate(values) if value in values[:index]]:
-                mistakes.add(f"{shown(twice[0])} stands twice", key)
+            # What is written in two ways, such as 3 and "3", may be the same class.
+            parsed: list[Any] = []
             for value in values:
                 with mistakes.collected():
-                    _parse(Settings, {key: value})
+                    meant = getattr(_parse(Settings, {key: value}), key)
+                    if meant in parsed:
+                        mistakes.add(f"{shown(value)} stands twice", key)
+                    parsed.append(meant)
         mistakes.raise_any()
         return grid
 

@@ -144,12 +144,11 @@ def load(folder: ExperimentFolder) -> Tables:
     """The tables that `aggregate` wrote. Raises UserError where one is missing, unreadable, or not as it was written."""
     record = folder.checksums
     with_tasks = record.exists() and folder.tasks.name in vouched(read_json(record))
+    runs = _read_csv(folder.runs, ["run_id", "variant", "status", *METRICS], record)
     tasks = _read_csv(folder.tasks, [*FINDING, "mean"], record) if with_tasks else pd.DataFrame()
     return Tables(
         # Tables of older versions do not say why a run diverged, and know no class that is left out.
-        runs=_with(
-            _read_csv(folder.runs, ["run_id", "variant", "status", *METRICS], record), "diverged_because", "left_out"
-        ),
+        runs=_with(runs, "diverged_because", "left_out"),
         summary=_with(_read_csv(folder.summary("csv"), ["variant", "n", *METRICS], record), "left_out"),
         comparisons=_read_csv(folder.comparisons, ["variant", "metric", "baseline"], record),
         history=_with_elbo(read_table(folder.history, HISTORY_NEEDED, record)),

@@ -206,6 +206,11 @@ class Anomaly(Task):
     title = "Anomaly detection"
     module = "anomaly"
     headline = "anomaly_auroc"
+    headline_finding = ("class left out", "AUROC")
+    methods = {
+        "PCA": "the squared error of as many principal components of the training images as there are latent dimensions",
+        "chance": "a score that knows nothing: AUROC 0.5, average precision the share of anomalous images",
+    }
     needs_of_runs = (
         "it needs a class that is left out, by the setting left_out, or a data set that has another beside it "
         "(mnist and fashion-mnist)"
@@ -217,7 +222,7 @@ class Anomaly(Task):
             label="AUROC",
             unit="",
             better="higher",
-            definition="Probability that −ELBO is higher for an image of the class left out than for another; 0.5 is chance.",
+            definition="Probability that −ELBO ranks an image of the class left out above another image; 0.5 is chance.",
             reference="DeLong et al. 1988",
         ),
         Metric(
@@ -226,7 +231,7 @@ class Anomaly(Task):
             label="average precision",
             unit="",
             better="higher",
-            definition="Area under the precision–recall curve of the class left out, by −ELBO; chance is that class's share.",
+            definition="Area under the precision–recall curve of the class left out, by −ELBO; chance is its share.",
             reference="Boyd et al. 2013",
         ),
         Metric(
