@@ -76,6 +76,11 @@ class LoadedExperiment:
         """A row a run and latent dimension: its KL and variances."""
         return self._tables.spectrum
 
+    @property
+    def tasks(self) -> pd.DataFrame:
+        """A row a variant, grid point, task, condition, score and method: what tasks found; empty without tasks."""
+        return self._tables.tasks
+
     def run(self, run_id: str) -> SavedRun:
         """One run's record: its specification, state and scores.
 
@@ -116,7 +121,7 @@ class LoadedExperiment:
         run = self.specification(run_id)
         if split not in run.dataset.sizes:
             raise UserError(f"{split!r} is no split{nearest(split, run.dataset.sizes)}")
-        images = load_images(run.dataset, run.binarisation, self._results.dataset(run.dataset.name))
+        images = load_images(run.dataset, run.binarisation, self._results.dataset(run.dataset.name), run.left_out)
         return images.as_pixels(images[split])
 
     def pictures(self, run_id: str) -> dict[str, np.ndarray]:

@@ -17,7 +17,24 @@ if TYPE_CHECKING:
     from vaebench.datasets import Dataset
     from vaebench.specification import Run
 
-TASKS = Registry("task")
+# Every metric by name: what is computed of each run's scores, then what tasks give.
+ALL_METRICS: dict[str, Metric] = dict(METRICS)
+
+
+class Tasks(Registry):
+    """Tasks by kind."""
+
+    def register(self, definition: type) -> type:
+        """As `Registry.register`. Raises ValueError for a metric's name that is taken, too."""
+        super().register(definition)
+        for metric in definition.metrics:
+            if metric.name in ALL_METRICS:
+                raise ValueError(f"two metrics are called {metric.name!r}")
+            ALL_METRICS[metric.name] = metric
+        return definition
+
+
+TASKS = Tasks("task")
 
 
 class Task:
@@ -81,7 +98,3 @@ class Representation(Task):
 
     def fault_of(self, dataset: Dataset) -> str | None:
         return _require_classes(dataset)
-
-
-# Every metric by name: what is computed of each run's scores, then what tasks give.
-ALL_METRICS: dict[str, Metric] = METRICS | {metric.name: metric for task in TASKS.values() for metric in task.metrics}
