@@ -34,6 +34,7 @@ EXPERIMENT = {
     },
     "baseline": "laplace",
     "evaluation": {"n_samples": 4},
+    "tasks": ["sharpness"],
 }
 COHORTS = """
 from pathlib import Path
@@ -89,7 +90,17 @@ def call(folder: Path, *arguments: str) -> str:
 
 
 def test_there_is_a_block_for_everything_that_can_be_added():
-    assert list(BLOCKS) == ["likelihoods", "schedules", "networks", "corruptions", "datasets", "metrics", "latent_figures"]
+    assert list(BLOCKS) == [
+        "likelihoods",
+        "schedules",
+        "networks",
+        "corruptions",
+        "datasets",
+        "metrics",
+        "tasks",
+        "sharpness",
+        "latent_figures",
+    ]
 
 
 def test_runs_of_all_of_them_are_trained_and_scored(extended):
@@ -103,6 +114,30 @@ def test_runs_of_all_of_them_are_trained_and_scored(extended):
     # On a parabola from 0 at the first of the steps to 1 behind the last.
     assert weights == sorted(weights)
     assert weights[0] < 1 / 9 < weights[1] < 4 / 9 < weights[2] < 1
+
+
+def test_the_task_is_scored_beside_its_baseline_and_shown(extended):
+    folder = extended / "results/extended"
+    runs, tasks = (
+        pd.read_csv(folder / "runs.csv"),
+        pd.read_csv(folder / "tasks.csv").pivot(index="variant", columns="method"),
+    )
+    kept = tasks["mean"]
+    assert kept.model.to_dict() == dict(zip(runs.variant, runs.contrast_kept, strict=True))
+    assert (kept.images == 1).all()
+    # Two dimensions keep little of sixteen bars; the baseline is the same for all runs.
+    assert 0 < kept.PCA.iloc[0] == kept.PCA.iloc[1] < 0.9
+    table = (folder / "tasks.md").read_text(encoding="utf-8")
+    assert "| Sharpness (contrast kept) ↑ |" in table
+    assert "| PCA |" in table
+
+
+def test_the_contrast_is_that_of_neighbours_in_a_row(tmp_path):
+    # 1 apart, 0 apart; 0 apart, 3 apart.
+    names: dict = {}
+    source = BLOCKS["sharpness"].replace("from vaebench.tasks import Sharpness", "Sharpness = object")
+    exec(compile(source, "the block of docs/extend.md", "exec"), names)
+    assert names["contrast"](np.array([[0, 1, 1, 2, 2, 5]]), (2, 3)) == 1
 
 
 def test_the_figure_is_drawn(extended):

@@ -29,7 +29,7 @@ def make(folder, n_variants: int, *settings: str, diverged=(), tasks=made_up_tas
     path.write_text("\n".join(lines), encoding="utf-8")
     experiment, results = made_up_tasks.with_tasks(specification.load(path), tasks), Results(folder / "results")
     shutil.rmtree(results.root, ignore_errors=True)
-    fill(experiment, results, diverged)
+    fill(experiment, results, diverged, figures=())
     files = results.experiment(experiment.name)
     return Source(experiment, files, tables.load(files))
 

@@ -18,11 +18,28 @@ from vaebench.registry import Registry
 if TYPE_CHECKING:
     from vaebench.datasets import Dataset
 
-TASKS = Registry("task")
 # Pixels of an image that the classifier halves twice.
 SMALLEST_SIDE = 4
 # Of whose distances the manifolds of precision and recall are made, as in the paper.
 NEIGHBOURS = 3
+# Every metric by name: what is computed of each run's scores, then what tasks give.
+ALL_METRICS: dict[str, Metric] = dict(METRICS)
+
+
+class Tasks(Registry):
+    """Tasks by kind."""
+
+    def register(self, definition: type) -> type:
+        """As `Registry.register`. Raises ValueError for a metric's name that is taken, too."""
+        super().register(definition)
+        for metric in definition.metrics:
+            if metric.name in ALL_METRICS:
+                raise ValueError(f"two metrics are called {metric.name!r}")
+            ALL_METRICS[metric.name] = metric
+        return definition
+
+
+TASKS = Tasks("task")
 
 
 class Task:
@@ -337,7 +354,3 @@ class Representation(OfClasses):
             reference="Hubert & Arabie 1985",
         ),
     )
-
-
-# Every metric by name: what is computed of each run's scores, then what tasks give.
-ALL_METRICS: dict[str, Metric] = METRICS | {metric.name: metric for task in TASKS.values() for metric in task.metrics}
