@@ -11,7 +11,7 @@ import yaml
 from sklearn.datasets import load_digits
 from test_disk import FAULTS, call, path_over_quota
 
-from vaebench import classifier, cli, jobs, keys, splits, stages
+from vaebench import classifier, cli, jobs, keys, splits, stages, workflow
 from vaebench.classifier import load, pixels, train
 from vaebench.datasets import Digits, Split
 from vaebench.errors import UserError
@@ -208,3 +208,30 @@ def test_the_experiment_file_may_ask_for_it(write_experiment):
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"tasks": []}))
     with pytest.raises(UserError, match="headline: 'frechet_distance' is a metric of the task generation"):
         load_experiment(path)
+
+
+def test_all_steps_from_python_make_it_before_the_cohorts(monkeypatch, tmp_path, write_experiment):
+    path, results = write_experiment(tasks=["generation"]), Results(tmp_path / "results")
+    verbs = []
+
+    def started(steps, cores):
+        verbs.extend(job.arguments[0] for job in steps)
+        if "cohort" in verbs:
+            raise UserError("that is far enough")
+        return []
+
+    monkeypatch.setattr(workflow, "_side_by_side", started)
+    with pytest.raises(UserError, match="that is far enough"):
+        workflow.run(path, results.root)
+    assert verbs[:3] == ["prepare", "classify", "cohort"]
+
+
+def test_where_it_is_made_the_steps_from_python_do_not_make_it_again(monkeypatch, classified, tmp_path, write_experiment):
+    path, results = write_experiment(tasks=["generation"]), shutil.copytree(classified.root, tmp_path / "results")
+    verbs = []
+    monkeypatch.setattr(
+        workflow, "_side_by_side", lambda steps, cores: verbs.extend(job.arguments[0] for job in steps) or []
+    )
+    with pytest.raises(UserError):  # nothing is made here, so that there are no tables to load
+        workflow.run(path, results)
+    assert verbs == ["cohort", "cohort", "aggregate", "draw", "report"]

@@ -55,7 +55,7 @@ def test_the_verbs_stand_in_the_order_of_their_use(capsys):
         cli.main(["--help"])
     assert ended.value.code == 0
     verbs = re.findall(r"^    (\w+) +\w", capsys.readouterr().out, re.MULTILINE)
-    steps = ["prepare", "cohort", "aggregate", "draw", "report", "track"]
+    steps = ["prepare", "classify", "cohort", "aggregate", "draw", "report", "track"]
     assert verbs == ["new", "check", "train", *steps, "show"]
 
 

@@ -35,6 +35,7 @@ LINEAR = (
     "evaluation: {split: train}, variants: {a: {network: linear, likelihood: gaussian}, b: {likelihood: gaussian}, "
     "c: {network: linear, likelihood: gaussian-learned}}}"
 )
+# Drawn where an experiment asks for a task.
 EXPERIMENTS = {
     "one run": HEAD + "seeds: 1, variants: {a: {}}}",
     "variants with latent sizes": HEAD + "seeds: 2, variants: {a: {latent_size: 3}, b: {latent_size: 9}}}",
