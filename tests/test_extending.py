@@ -106,7 +106,7 @@ def test_there_is_a_block_for_everything_that_can_be_added():
 def test_runs_of_all_of_them_are_trained_and_scored(extended):
     runs = pd.read_csv(extended / "results/extended/runs.csv")
     assert runs.status.tolist() == ["trained"] * 3
-    assert runs.corruption.fillna("").tolist() == ["", "", "dead-pixels"]
+    assert runs.variant[runs.corruption == "dead-pixels"].tolist() == ["dead"]
     assert (runs.elbo + runs.rate + runs.distortion).abs().max() < 1e-9
     assert runs.active_share.tolist() == (runs.active_units / 2).tolist()
     history = pd.read_parquet(extended / "results/extended/history.parquet").merge(runs[["run_id", "variant"]], on="run_id")

@@ -527,7 +527,12 @@ def test_methods_say_what_variants_change(written):
     variants = {
         "bce": {},
         "mse": {"likelihood": {"kind": "gaussian", "sigma": 0.25}, "network": {"kind": "mlp", "hidden": [64, 32]}},
-        "warm": {"kl": {"schedule": "linear", "over": 0.5}, "learning_rate": 0.01, "binarisation": "static"},
+        "warm": {
+            "kl": {"schedule": "linear", "over": 0.5},
+            "learning_rate": 0.01,
+            "binarisation": "static",
+            "corruption": "gaussian",
+        },
     }
     _, _, page = written(**GRID, variants=variants)
     for sentence in (
@@ -536,6 +541,7 @@ def test_methods_say_what_variants_change(written):
         "Network: mlp (hidden = 16) for bce and warm; mlp (hidden = 64-32) for mse.",
         "Latent size: 2 and 8.",
         "Likelihood: bernoulli for bce and warm; gaussian (σ = 0.25) for mse.",
+        "of the clean ones (Im et al. 2017): none for bce and mse; Gaussian noise, σ 0.3 for warm.",
         "KL weight: constant (weight = 1) for bce and mse; linear (weight = 1, over = 0.5) for warm.",
         "Training minimises distortion + weight · rate in nats,",
         "Learning rate: 0.001 for bce and mse; 0.01 for warm. Its decay: none. Epochs: 3. Batch size: 128;",
