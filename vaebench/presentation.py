@@ -24,9 +24,8 @@ MEANING = (
     "with, its interval apart from theirs; ↑ higher is better, ↓ lower is better."
 )
 # And of the table of variants and tasks.
-RANKS = (
-    "In parentheses the places that the interval leaves open, 1 being the best. Below the variants, baselines and floors."
-)
+RANKS = "In parentheses the places that the interval leaves open, 1 being the best."
+BASELINES = "Below the variants, baselines and floors."
 GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "λ": "lambda", "μ": "mu", "σ": "sigma"}
 LATEX_TABLE = r"""\begin{{table}}[tbp]
 \centering\small\setlength{{\tabcolsep}}{{4pt}}
