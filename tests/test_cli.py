@@ -213,6 +213,14 @@ def test_show_prints_a_run_by_the_beginning_of_its_id(scored, capsys):
     assert "ELBO" not in said
 
 
+def test_show_prints_what_tasks_gave(scored, capsys):
+    folder = Results(Path("results")).experiment("tiny").run(scored.runs[0].run_id)
+    metrics = {"linear_probe": {"value": 0.8125, "standard_error": 0.02}}
+    write_json(folder.task("representation"), {"format": 2, "metrics": metrics, "findings": []})
+    assert cli.main(["show", "tiny/bce-z3-s0"]) == 0
+    assert re.search(r"^Representation\n  linear probe +0\.812 ± 0\.020 ↑$", capsys.readouterr().out, re.MULTILINE)
+
+
 @pytest.mark.parametrize(
     ("wanted", "words"),
     [

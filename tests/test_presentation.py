@@ -10,7 +10,17 @@ import pandas as pd
 import pytest
 
 from vaebench.metrics import METRICS
-from vaebench.presentation import MEANING, Number, heading, latex, markdown, numbers, summary_column
+from vaebench.presentation import (
+    MEANING,
+    Number,
+    heading,
+    latex,
+    markdown,
+    numbers,
+    summary_column,
+    variants_by_tasks,
+)
+from vaebench.trade_offs import TradeOffs
 
 
 @pytest.mark.parametrize(
@@ -53,6 +63,23 @@ def test_bold_is_what_is_apart_from_all_that_it_is_compared_with():
     assert [number.bold for number in summary_column(summary, METRICS["elbo"])] == [True, False, False]
     overlapping = summary.assign(elbo_high=[-8.8, -9.1, -0.9])
     assert not any(number.bold for number in summary_column(overlapping, METRICS["elbo"]))
+
+
+def test_ranks_stand_at_numbers_that_compare_with_others_and_baselines_below_without(make_experiment):
+    rows = pd.DataFrame({"variant": ["a", "b", "c"], "latent_size": 2, "likelihood": "made up", "n": 3, "n_diverged": 0})
+    means = {"elbo": [-9.0, -12.0, 5.0], "psnr": [20.0, 20.5, 30.0]}
+    for name, values in means.items():
+        rows = rows.assign(**{name: values, f"{name}_low": pd.Series(values) - 1, f"{name}_high": pd.Series(values) + 1})
+    rows = rows.assign(measure=["mass", "mass", "density"], binarisation="none")
+    baselines = pd.DataFrame({"method": ["PCA, latent size 2"], "psnr": [12.0]})
+    metrics = [METRICS["elbo"], METRICS["psnr"]]
+    shown = variants_by_tasks(make_experiment(), TradeOffs(["variant", "latent_size"], metrics, rows, rows, baselines))
+    assert shown.columns.tolist() == ["variant", "latent size", "ELBO [nats] ↑", "PSNR [dB] ↑", "seeds", "likelihood"]
+    assert shown.iloc[3].map(str).tolist() == ["PCA, latent size 2", "", "–", "12.00", "", ""]
+    assert [number.rank for number in shown["ELBO [nats] ↑"]] == ["1", "2", "", ""]
+    assert [number.rank for number in shown["PSNR [dB] ↑"]] == ["2–3", "2–3", "1", ""]
+    assert [number.bold for number in shown["PSNR [dB] ↑"]] == [False, False, True, False]
+    assert str(shown["PSNR [dB] ↑"][0]) == "20.00 [19.00, 21.00] (2–3)"
 
 
 def test_headings_say_unit_direction_and_samples(make_experiment):

@@ -637,9 +637,9 @@ def test_variants_by_tasks_stand_below_the_answer_with_ranks_and_baselines(writt
         whole, without = own[own.left_out == "nothing"], own[own.left_out != "nothing"]
         # After the rank, such as 1 or 1–2.
         distance = numbers([row["Painting (Fréchet distance) ↓"].split(" ", 1)[1]])
-        assert distance[0] == pytest.approx(whole.distance.mean(), abs=0.0006)
+        assert distance[0] == pytest.approx(whole.distance.mean(), abs=0.00501)
         auroc = numbers([row["Guarding (AUROC) ↑"].split(" ", 1)[1]])
-        assert auroc[0] == pytest.approx(without.auroc.mean(), abs=0.0006)
+        assert auroc[0] == pytest.approx(without.auroc.mean(), abs=0.00501)
         assert re.match(r"[1-4](–[1-4])? ", row["Cleaning (PSNR) [dB] ↑"])
         assert row["seeds"] == "3"
     below = {row["variant"]: row for row in rows[4:]}
@@ -666,7 +666,7 @@ def test_each_task_says_what_it_is_and_all_that_it_found(written):
         own = found[(found[list(place)] == list(place.values())).all(axis=1) & (found.method == "model")].query(
             "task == 'guarding'"
         )
-        assert numbers([row["left out: AUROC"]]) == pytest.approx(own[["mean", "low", "high"]].to_numpy()[0], abs=0.0006)
+        assert numbers([row["left out: AUROC"]]) == pytest.approx(own[["mean", "low", "high"]].to_numpy()[0], abs=0.00501)
 
 
 def test_the_same_table_is_there_for_markdown_and_for_papers(written):

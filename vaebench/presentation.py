@@ -24,9 +24,8 @@ MEANING = (
     "with, its interval apart from theirs; ↑ higher is better, ↓ lower is better."
 )
 # And of the table of variants and tasks.
-RANKS = (
-    "In parentheses the places that the interval leaves open, 1 being the best. Below the variants, baselines and floors."
-)
+RANKS = "In parentheses the places that the interval leaves open, 1 being the best."
+BASELINES = "Below the variants, baselines and floors."
 GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "λ": "lambda", "μ": "mu", "σ": "sigma"}
 LATEX_TABLE = r"""\begin{{table}}[tbp]
 \centering\small\setlength{{\tabcolsep}}{{4pt}}
@@ -123,7 +122,7 @@ def _ranked_column(rows: pd.DataFrame, metric: Metric, below: pd.Series) -> list
     means, lows, highs = (rows[f"{metric.name}{end}"] for end in ("", "_low", "_high"))
     column = numbers_and_baselines(means, lows, highs, below)
     ranked = [
-        number._replace(bold=bool(rank and rank.is_best), rank=str(rank or ""))
+        number._replace(bold=bool(rank and rank.is_best), rank=str(rank) if rank and rank.n > 1 else "")
         for number, rank in zip(column, ranks(rows, metric), strict=False)
     ]
     return [*ranked, *column[len(ranked) :]]
@@ -218,7 +217,12 @@ def markdown(tables: dict[str, pd.DataFrame], notes: Sequence[str] = ()) -> str:
 def markdown_by_tasks(experiment: Experiment, trade_offs: TradeOffs, notes: Sequence[str] = ()) -> str:
     """The table of variants and tasks."""
     shown = variants_by_tasks(experiment, trade_offs)
-    return f"{_joined(MEANING, RANKS, *map(in_markdown, notes))}\n\n{_markdown_table(shown)}"
+    return f"{_joined(MEANING, *_reading(trade_offs), *map(in_markdown, notes))}\n\n{_markdown_table(shown)}"
+
+
+def _reading(trade_offs: TradeOffs) -> list[str]:
+    """How to read what only that table has."""
+    return [RANKS, BASELINES] if len(trade_offs.baselines) else [RANKS]
 
 
 def _joined(*sentences: str) -> str:
@@ -250,7 +254,7 @@ def latex(experiment: Experiment, tables: dict[str, pd.DataFrame], notes: Sequen
 def latex_by_tasks(experiment: Experiment, trade_offs: TradeOffs, notes: Sequence[str] = ()) -> str:
     """The table of variants and tasks, with a rule above its baselines."""
     shown, n_below = variants_by_tasks(experiment, trade_offs), len(trade_offs.baselines)
-    notes = [RANKS, *notes]
+    notes = [*_reading(trade_offs), *notes]
     table = _latex_table(experiment, "Variants and tasks", "tasks", shown, trade_offs.metrics, notes, n_below)
     return f"{_latex_note(experiment)}\n{table}"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,8 +55,15 @@ class SavedRun:
 
     @property
     def metrics(self) -> dict[str, dict[str, float | None]]:
-        """Each metric's `value` and `standard_error`; none where the run has no scores."""
-        return {} if self.evaluation is None else self.evaluation["metrics"]
+        """Each metric's `value` and `standard_error`, those that tasks gave last; none where the run has no scores."""
+        if self.evaluation is None or not self.evaluation["metrics"]:
+            return {}
+        return reduce(or_, (task["metrics"] for task in self.tasks.values()), self.evaluation["metrics"])
+
+    @cached_property
+    def tasks(self) -> dict[str, Contents]:
+        """What each task left that the run was scored by: `metrics`, `findings`, `environment`."""
+        return {path.stem: read_record(path) for path in self.folder.tasks}
 
     @property
     def collapse(self) -> str | None:

@@ -284,6 +284,11 @@ class RunFolder:
     def latent(self) -> Path:
         return self.path / "latent.npz"
 
+    @property
+    def tasks(self) -> list[Path]:
+        """What each task found that the run was scored by."""
+        return sorted(self.path.glob("tasks/*.json"))
+
     def task(self, kind: str) -> Path:
         """What a task found; it vouches for its pictures, and for the weights that were scored."""
         return self.path / f"task.{kind}.json"
