@@ -56,6 +56,22 @@ rule prepare:
         "python -m vaebench prepare {params.dataset:q} > {log} 2>&1"
 
 
+rule classifier:
+    input:
+        "results/datasets/{dataset}.npz",
+    output:
+        "results/datasets/{dataset}.classifier.json",
+    log:
+        "results/datasets/{dataset}.classifier.log",
+    conda:
+        "environment.yml"
+    params:
+        key=lambda wildcards: keys.classifier_key(stages.dataset(wildcards.dataset)),
+        dataset=lambda wildcards: stages.dataset(wildcards.dataset).argument,
+    shell:
+        "python -m vaebench classify {params.dataset:q} > {log} 2>&1"
+
+
 rule cohort:
     input:
         lambda wildcards: stages.dataset_files(wildcards.experiment),

@@ -12,10 +12,11 @@ import pytest
 import torch
 import yaml
 
-from vaebench import specification, splits
+from vaebench import jobs, specification, splits
 from vaebench.datasets import Digits
 from vaebench.images import Images, load_images
 from vaebench.specification import Experiment
+from vaebench.store import Results
 
 torch.set_num_threads(1)
 # A shell that starts tests in the background has interruptions ignored, and so would all that they start.
@@ -27,6 +28,15 @@ def digits(tmp_path_factory) -> Images:
     path = tmp_path_factory.mktemp("datasets") / "digits.npz"
     splits.save(Digits(), Path("data"), path)
     return load_images(Digits(), "none", path)
+
+
+@pytest.fixture(scope="session")
+def classified(tmp_path_factory) -> Results:
+    """Results with the digits and their classifier, for tests to copy or to read."""
+    results = Results(tmp_path_factory.mktemp("classified") / "results")
+    splits.prepare(Digits(), results)
+    jobs.classify(Digits(), results)
+    return results
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from vaebench.checkpoints import Checkpoint
+from vaebench.corruptions import CORRUPTIONS
 from vaebench.evaluation import evaluate
 from vaebench.images import Images
 from vaebench.likelihoods import LIKELIHOODS
@@ -44,9 +45,13 @@ SHAPES = [
     (7, None, 96, "logistic-mixture", True),
     (1, None, 96, "bernoulli", False),
 ]
-# Every kind of likelihood and of network, and what is added to them, stands in a shape.
+# Shapes with what is done to the images that encoders see in training.
+CORRUPTED = [(SHAPES[0], "gaussian"), (SHAPES[9], "salt-and-pepper"), (SHAPES[5], "blocks")]
+CASES = [*((shape, None) for shape in SHAPES), *CORRUPTED]
+# Every kind of likelihood, of network and of corruption, and what is added to them, stands in a case.
 assert {shape[3] for shape in SHAPES} == set(LIKELIHOODS)
 assert set(NETWORKS) == {"mlp", "linear"}
+assert {corruption for _, corruption in CORRUPTED} == set(CORRUPTIONS)
 
 
 @pytest.fixture
@@ -56,7 +61,7 @@ def few(digits) -> Images:
     return Images(levels, digits.n_levels, "none", labels)
 
 
-def runs_of(make_experiment, latent_size, hidden, batch_size, likelihood, epochs=3):
+def runs_of(make_experiment, latent_size, hidden, batch_size, likelihood, epochs=3, corruption=None):
     experiment = make_experiment(
         seeds=2,
         defaults={
@@ -65,6 +70,7 @@ def runs_of(make_experiment, latent_size, hidden, batch_size, likelihood, epochs
             "batch_size": batch_size,
             "likelihood": likelihood,
             "epochs": epochs,
+            "corruption": corruption,
         },
         variants=VARIANTS,
         baseline="one",
@@ -96,9 +102,9 @@ def assert_equal_fields(one, other):
             assert values == getattr(other, name), name
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_neighbours_change_nothing(make_experiment, few, shape):
-    runs = runs_of(make_experiment, *shape[:-1], epochs=2)
+@pytest.mark.parametrize(("shape", "corruption"), CASES, ids=str)
+def test_neighbours_change_nothing(make_experiment, few, shape, corruption):
+    runs = runs_of(make_experiment, *shape[:-1], epochs=2, corruption=corruption)
     assert len(Training(runs, few).stacks) == (1 if shape[-1] else len(runs))
     together = {trained.run: trained for trained in train(runs, few)}
     assert all(trained.diverged is None for trained in together.values())
@@ -122,8 +128,9 @@ def test_each_rate_penalty_trains_in_its_own_way(make_experiment, digits):
     assert len(set(rates)) == len(VARIANTS)
 
 
-def test_resuming_changes_nothing(make_experiment, digits, tmp_path):
-    runs = runs_of(make_experiment, *SHAPES[0][:-1])
+@pytest.mark.parametrize(("shape", "corruption"), [(SHAPES[0], None), *CORRUPTED], ids=str)
+def test_resuming_changes_nothing(make_experiment, digits, tmp_path, shape, corruption):
+    runs = runs_of(make_experiment, *shape[:-1], corruption=corruption)
     unbroken = train(runs, digits)
     checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", [run.run_id for run in runs])
     training = Training(runs, digits)

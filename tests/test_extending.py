@@ -27,9 +27,14 @@ EXPERIMENT = {
     "dataset": "bars",
     "defaults": {"network": {"kind": "tanh", "width": 16}, "latent_size": 2, "epochs": 3, "learning_rate": 3e-3},
     "seeds": 1,
-    "variants": {"laplace": {"likelihood": "laplace"}, "quadratic": {"kl": {"schedule": "quadratic", "over": 1}}},
+    "variants": {
+        "laplace": {"likelihood": "laplace"},
+        "quadratic": {"kl": {"schedule": "quadratic", "over": 1}},
+        "dead": {"corruption": {"kind": "dead-pixels", "share": 0.3}},
+    },
     "baseline": "laplace",
     "evaluation": {"n_samples": 4},
+    "tasks": ["sharpness"],
 }
 COHORTS = """
 from pathlib import Path
@@ -85,12 +90,23 @@ def call(folder: Path, *arguments: str) -> str:
 
 
 def test_there_is_a_block_for_everything_that_can_be_added():
-    assert list(BLOCKS) == ["likelihoods", "schedules", "networks", "datasets", "metrics", "latent_figures"]
+    assert list(BLOCKS) == [
+        "likelihoods",
+        "schedules",
+        "networks",
+        "corruptions",
+        "datasets",
+        "metrics",
+        "tasks",
+        "sharpness",
+        "latent_figures",
+    ]
 
 
 def test_runs_of_all_of_them_are_trained_and_scored(extended):
     runs = pd.read_csv(extended / "results/extended/runs.csv")
-    assert runs.status.tolist() == ["trained", "trained"]
+    assert runs.status.tolist() == ["trained"] * 3
+    assert runs.corruption.fillna("").tolist() == ["", "", "dead-pixels"]
     assert (runs.elbo + runs.rate + runs.distortion).abs().max() < 1e-9
     assert runs.active_share.tolist() == (runs.active_units / 2).tolist()
     history = pd.read_parquet(extended / "results/extended/history.parquet").merge(runs[["run_id", "variant"]], on="run_id")
@@ -98,6 +114,30 @@ def test_runs_of_all_of_them_are_trained_and_scored(extended):
     # On a parabola from 0 at the first of the steps to 1 behind the last.
     assert weights == sorted(weights)
     assert weights[0] < 1 / 9 < weights[1] < 4 / 9 < weights[2] < 1
+
+
+def test_the_task_is_scored_beside_its_baseline_and_shown(extended):
+    folder = extended / "results/extended"
+    runs, tasks = (
+        pd.read_csv(folder / "runs.csv"),
+        pd.read_csv(folder / "tasks.csv").pivot(index="variant", columns="method"),
+    )
+    kept = tasks["mean"]
+    assert kept.model.to_dict() == dict(zip(runs.variant, runs.contrast_kept, strict=True))
+    assert (kept.images == 1).all()
+    # Two dimensions keep little of sixteen bars; the baseline is the same for all runs.
+    assert 0 < kept.PCA.iloc[0] == kept.PCA.iloc[1] < 0.9
+    table = (folder / "tasks.md").read_text(encoding="utf-8")
+    assert "| Sharpness (contrast kept) ↑ |" in table
+    assert "| PCA |" in table
+
+
+def test_the_contrast_is_that_of_neighbours_in_a_row(tmp_path):
+    # 1 apart, 0 apart; 0 apart, 3 apart.
+    names: dict = {}
+    source = BLOCKS["sharpness"].replace("from vaebench.tasks import Sharpness", "Sharpness = object")
+    exec(compile(source, "the block of docs/extend.md", "exec"), names)
+    assert names["contrast"](np.array([[0, 1, 1, 2, 2, 5]]), (2, 3)) == 1
 
 
 def test_the_figure_is_drawn(extended):
@@ -128,6 +168,14 @@ def test_the_schedule_is_a_parabola():
     for mistake in ({"weight": -1}, {"over": 1.5}):
         with pytest.raises(ValueError, match="must be"):
             quadratic(**mistake)
+
+
+def test_the_corruption_blackens_its_share_of_the_pixels():
+    corruption = defined("corruptions")["CORRUPTIONS"]["dead-pixels"](share=0.3)
+    x = torch.full((1000, 64), 0.5)
+    found = corruption(x, (8, 8), torch.Generator().manual_seed(0))
+    assert set(found.unique().tolist()) == {0, 0.5}
+    assert (found == 0).double().mean().item() == pytest.approx(0.3, abs=5 * math.sqrt(0.3 * 0.7 / 64_000))
 
 
 def test_every_image_of_the_data_set_has_one_bar():

@@ -18,7 +18,7 @@ from matplotlib.transforms import Bbox
 
 from vaebench import plotting, tables
 from vaebench.curves import collapse_epoch
-from vaebench.figures import FIGURES, draw_all
+from vaebench.figures import FIGURES, FIGURES_OF_TASKS, draw_all
 from vaebench.files import write_arrays, write_json, write_text
 from vaebench.latent_dimensions import ACTIVE_VARIANCE, COLLAPSE_EPSILON, DIMENSION_COLUMNS, OPTIMAL_COLUMNS
 from vaebench.metrics import METRICS
@@ -26,6 +26,7 @@ from vaebench.plotting import Figures, Source, styled
 from vaebench.specification import load
 from vaebench.store import Results
 
+OF_TASKS = {name for figures in FIGURES_OF_TASKS for name in figures}
 HEAD = "{title: made up, dataset: digits, baseline: a, defaults: {epochs: 6}, "
 MEASURES = "a: {likelihood: bernoulli}, b: {likelihood: gaussian}, c: {likelihood: bernoulli, binarisation: dynamic}"
 LONG = [f"a-variant-with-a-rather-long-name-{i}: {{kl: {{schedule: constant, weight: {i}}}}}" for i in range(2, 15)]
@@ -214,7 +215,7 @@ def test_the_headline_is_answered_by_the_first_figure_that_shows_it_or_by_one_of
 def test_draw_all_writes_what_applies_and_nothing_else_and_the_same_bytes_again(tmp_path):
     source = make_tables(tmp_path, EXPERIMENTS["one run"])
     starts = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
-    of_all = set(FIGURES) - {"linear-optimum", "latent-grid", "headline", "course", "portrait"}
+    of_all = set(FIGURES) - {"linear-optimum", "latent-grid", "headline", "course", "portrait", *OF_TASKS}
     names = {f"{name}.{suffix}" for name in of_all for suffix in starts}
     names |= {"variants/a/course.png", "variants/a/portrait.png"}
     write_text(source.folder.figure("linear-optimum", "png"), "left from when a variant was linear")
@@ -245,7 +246,8 @@ def test_binary_data_have_no_bits_of_grey_levels_and_only_linear_variants_an_opt
         (tmp_path / name).mkdir()
         source = make_tables(tmp_path / name, EXPERIMENTS[name])
         of_each = ["course", "portrait"]
-        assert FIGURES.applicable(source) == [figure for figure in FIGURES if figure not in missing.union(of_each)]
+        missing |= {*of_each, *OF_TASKS}
+        assert FIGURES.applicable(source) == [figure for figure in FIGURES if figure not in missing]
         assert FIGURES.applicable(source, per_variant=True) == of_each
 
 
@@ -262,28 +264,33 @@ def boxes_beside(drawing: Drawing) -> list[Bbox]:
     return [artist.get_window_extent() for artist in (*drawing.legends, *drawing.texts)]
 
 
+def assert_fits(figure: str, drawing: Drawing) -> None:
+    """The columns of a journal, with no text that is cut or covers another."""
+    drawing.draw_without_rendering()
+    page, drawn = drawing.bbox_inches, drawing.get_tightbbox()
+    assert round(page.width * 25.4) in (85, 175), f"{figure}: neither one column wide nor two"
+    assert drawn.x0 > -0.01, f"{figure}: cut on the left"
+    assert drawn.y0 > -0.01, f"{figure}: cut at the bottom"
+    assert drawn.x1 < page.x1 + 0.01, f"{figure}: cut on the right"
+    assert drawn.y1 < page.y1 + 0.01, f"{figure}: cut at the top"
+    assert all(text.get_fontsize() >= 7 for text in drawing.findobj(Text)), f"{figure}: too small to read"
+    for axis in (axis for ax in drawing.axes for axis in (ax.xaxis, ax.yaxis)):
+        low, high = sorted(axis.get_view_interval())
+        ticks = [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+        for one, other in itertools.pairwise(label.get_window_extent() for label in ticks if label.get_visible()):
+            assert not one.overlaps(other), f"{figure}: labels of ticks cover each other"
+    panels = {ax: ax.get_tightbbox() for ax in drawing.axes}
+    for beside, panel in itertools.product(boxes_beside(drawing), panels.values()):
+        assert not beside.padded(-2).overlaps(panel), f"{figure}: a legend or title covers a panel"
+    for ax, other in itertools.permutations(panels, 2):
+        assert not panels[ax].padded(-2).overlaps(other.get_window_extent()), f"{figure}: a text covers another panel"
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_figure_fits_the_columns_of_a_journal_for_any_experiment(name, tmp_path):
     source = make_tables(tmp_path, EXPERIMENTS[name], DIVERGED.get(name, ()))
     for figure, drawing in drawings(source):
-        drawing.draw_without_rendering()
-        page, drawn = drawing.bbox_inches, drawing.get_tightbbox()
-        assert round(page.width * 25.4) in (85, 175), f"{figure}: neither one column wide nor two"
-        assert drawn.x0 > -0.01, f"{figure}: cut on the left"
-        assert drawn.y0 > -0.01, f"{figure}: cut at the bottom"
-        assert drawn.x1 < page.x1 + 0.01, f"{figure}: cut on the right"
-        assert drawn.y1 < page.y1 + 0.01, f"{figure}: cut at the top"
-        assert all(text.get_fontsize() >= 7 for text in drawing.findobj(Text)), f"{figure}: too small to read"
-        for axis in (axis for ax in drawing.axes for axis in (ax.xaxis, ax.yaxis)):
-            low, high = sorted(axis.get_view_interval())
-            ticks = [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
-            for one, other in itertools.pairwise(label.get_window_extent() for label in ticks if label.get_visible()):
-                assert not one.overlaps(other), f"{figure}: labels of ticks cover each other"
-        panels = {ax: ax.get_tightbbox() for ax in drawing.axes}
-        for beside, panel in itertools.product(boxes_beside(drawing), panels.values()):
-            assert not beside.padded(-2).overlaps(panel), f"{figure}: a legend or title covers a panel"
-        for ax, other in itertools.permutations(panels, 2):
-            assert not panels[ax].padded(-2).overlaps(other.get_window_extent()), f"{figure}: a text covers another panel"
+        assert_fits(figure, drawing)
 
 
 def test_elbo_shows_each_measure_apart_with_its_seeds_means_and_intervals(source):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from vaebench.image_quality import psnr, squared_errors, ssim
+from vaebench.image_quality import pooled_psnr, psnr, squared_errors, ssim
 
 
 def pairs(n: int, shape: tuple[int, int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -33,6 +33,17 @@ def test_squared_errors_and_psnr_by_hand():
     assert squared_errors(x, reconstruction).tolist() == pytest.approx([0.125, 0.01], rel=1e-6)
     # -10 log10 of the mean squared error, as pixel values reach up to 1.
     assert psnr(x, reconstruction).tolist() == pytest.approx([9.0309, 20], rel=1e-4)
+
+
+def test_pooled_psnr_is_that_of_all_images_together():
+    x, reconstruction = (values.astype(float) for values in pairs(60, (8, 8)))
+    x[3] = reconstruction[3]  # of which alone it would be infinite
+    parts = pooled_psnr(squared_errors(x, reconstruction))
+    assert parts.mean() == pytest.approx(peak_signal_noise_ratio(x, reconstruction, data_range=1), rel=1e-12)
+    kept = [np.arange(60) != left_out for left_out in range(60)]
+    without = [peak_signal_noise_ratio(x[some], reconstruction[some], data_range=1) for some in kept]
+    assert parts.std(ddof=1) / np.sqrt(60) == pytest.approx(np.sqrt(59 * np.var(without)), rel=0.05)
+    assert (pooled_psnr(np.zeros(4)) == np.inf).all()
 
 
 def test_ssim_of_a_single_window_by_hand():

@@ -17,15 +17,17 @@ from vaebench.schedules import Constant
 from vaebench.training import Training, train
 
 LIKELIHOODS = ["bernoulli", "gaussian-optimal", "logistic-mixture"]
+CORRUPTIONS = [None, "gaussian"]
 # Operations that make the host wait for a device.
 WAITING = ("_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select")
 
 
 @pytest.fixture
 def runs(make_experiment):
-    def runs(likelihood):
+    def runs(likelihood, corruption=None):
         variants = {"one": {}, "other": {"kl": {"schedule": "capacity", "nats": 2.0}}}
-        defaults = {"network": {"kind": "mlp", "hidden": [16]}, "latent_size": 3, "epochs": 3, "likelihood": likelihood}
+        defaults = {"network": {"kind": "mlp", "hidden": [16]}, "latent_size": 3, "epochs": 3}
+        defaults |= {"likelihood": likelihood, "corruption": corruption}
         return make_experiment(variants=variants, baseline="one", defaults=defaults, seeds=2).runs
 
     return runs
@@ -86,20 +88,22 @@ def test_the_mode_sees_what_waits():
         torch.ones(1).item()
 
 
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
-def test_a_step_asks_nothing_of_the_host(runs, digits, likelihood, monkeypatch):
+def test_a_step_asks_nothing_of_the_host(runs, digits, likelihood, corruption, monkeypatch):
     # On the CPU, Adam itself reads the learning rate.
     monkeypatch.setattr(Adam, "step", lambda adam, gradients, learning_rate: None)
-    [(lanes, epoch)] = Training(runs(likelihood), digits).next_epoch()
+    [(lanes, epoch)] = Training(runs(likelihood, corruption), digits).next_epoch()
     with NothingWaits():
         lanes.train_epoch(epoch)
 
 
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
-def test_a_step_finds_all_that_it_reads_in_the_same_place(runs, digits, likelihood, monkeypatch):
+def test_a_step_finds_all_that_it_reads_in_the_same_place(runs, digits, likelihood, corruption, monkeypatch):
     # Drawn anew in each epoch, so that the levels change too.
     images = Images(digits.levels, digits.n_levels, "dynamic")
-    expected = train(runs(likelihood), images)
+    expected = train(runs(likelihood, corruption), images)
 
     def in_place(replay, old, new):
         for place, content in zip(old or (), new, strict=bool(old)):
@@ -108,6 +112,6 @@ def test_a_step_finds_all_that_it_reads_in_the_same_place(runs, digits, likeliho
         return old or new
 
     monkeypatch.setattr(Replay, "in_place", in_place)
-    for one, other in zip(train(runs(likelihood), images), expected, strict=True):
+    for one, other in zip(train(runs(likelihood, corruption), images), expected, strict=True):
         for name, parameter in one.state.items():
             assert torch.equal(parameter, other.state[name])

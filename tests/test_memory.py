@@ -51,11 +51,15 @@ def peak(path, n_lanes: int) -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a process's peak memory is read as Linux gives it")
-@pytest.mark.parametrize(("width", "likelihood", "many"), [(400, "bernoulli", 8), (16, "logistic-mixture", 8)])
-def test_the_estimate_is_near_what_a_lane_takes(write_experiment, make_experiment, width, likelihood, many):
+@pytest.mark.parametrize(
+    ("width", "likelihood", "corruption", "many"),
+    [(400, "bernoulli", None, 8), (16, "logistic-mixture", None, 8), (400, "bernoulli", "gaussian", 8)],
+)
+def test_the_estimate_is_near_what_a_lane_takes(write_experiment, make_experiment, width, likelihood, corruption, many):
+    network = {"kind": "mlp", "hidden": [width]}
     settings = {
         "dataset": "mnist",
-        "defaults": {"network": {"kind": "mlp", "hidden": [width]}, "latent_size": 20, "likelihood": likelihood},
+        "defaults": {"network": network, "latent_size": 20, "likelihood": likelihood, "corruption": corruption},
         "variants": {"one": {}},
         "baseline": "one",
         "seeds": 10,
@@ -64,6 +68,16 @@ def test_the_estimate_is_near_what_a_lane_takes(write_experiment, make_experimen
     path = write_experiment(**settings)
     measured = (peak(path, many) - peak(path, few)) / (many - few)
     assert 0.9 < bytes_a_lane(make_experiment(**settings).runs[0], n_images=1024) / measured < 2
+
+
+def test_corrupted_pixels_are_counted_once_for_all_lanes(make_experiment, monkeypatch):
+    plain, corrupted = (make_experiment(defaults={"corruption": kind}).runs[0] for kind in (None, "gaussian"))
+    # Three copies of 1,257 images of 64 pixels, of 4 bytes each.
+    pixels = 3 * 1257 * 64 * 4
+    monkeypatch.setattr(memory, "bytes_a_lane", lambda run, n_images: 100_000)
+    monkeypatch.setattr(memory, "free_on_host", lambda: (pixels + 500_000) / memory.SHARE + 1)
+    assert lanes_that_fit(corrupted, "cpu") == 5
+    assert lanes_that_fit(plain, "cpu") == (pixels + 500_000) // 100_000
 
 
 def test_lanes_are_bounded_by_the_memory_that_is_free(make_experiment, monkeypatch):

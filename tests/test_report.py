@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from vaebench import costs, report, specification, tables
+from vaebench import costs, report, specification, tables, task_findings
 from vaebench.costs import StageCost
 from vaebench.errors import UserError
 from vaebench.figures import FIGURES
@@ -128,10 +128,10 @@ def spectrum_of(run) -> pd.DataFrame:
     return pd.DataFrame(columns).assign(run_id=run.run_id)
 
 
-def fill(experiment, results, diverged=(), environments=(), changes=None) -> None:
+def fill(experiment, results, diverged=(), environments=(), changes=None, figures=FIGURES) -> None:
     """Results as training, evaluation and drawing leave them, with made-up numbers.
 
-    environments: run index -> changes. changes: a metric's name -> its value in all runs.
+    environments: run index -> changes. changes: a metric's name -> its value in all runs. figures: names of those drawn.
     """
     folder = results.experiment(experiment.name)
     random = np.random.default_rng(0)
@@ -167,7 +167,7 @@ def fill(experiment, results, diverged=(), environments=(), changes=None) -> Non
             with replacing(path) as temporary:
                 table.to_parquet(temporary)
     tables.aggregate(experiment, results)
-    for name in FIGURES:
+    for name in figures:
         for suffix in ("svg", "png"):
             write_text(folder.figure(name, suffix), f"{name} as {suffix}")
             for variant in experiment.variants:
@@ -182,8 +182,9 @@ def numbers(cells: list[str]) -> list[float]:
 def written(make_experiment, tmp_path):
     """Make results of an experiment and the report on them; gives the experiment, its folder and the page."""
 
-    def write(diverged=(), environments=(), scores=None, **changes):
+    def write(diverged=(), environments=(), scores=None, tasks=(), **changes):
         experiment, results = make_experiment(**changes), Results(tmp_path / "results")
+        experiment = made_up_tasks.with_tasks(experiment, tasks) if tasks else experiment
         fill(experiment, results, diverged, environments, scores)
         report.write(experiment, results)
         folder = results.experiment(experiment.name)
@@ -605,3 +606,93 @@ def test_a_missing_figure_is_named(make_experiment, tmp_path):
 def test_torch_stays_out():
     code = "import sys, vaebench.report; assert not {'torch', 'matplotlib', 'mlflow'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+WITH_TASKS = {"tasks": made_up_tasks.TASKS, "seeds": 3, "grid": {"latent_size": [2, 8], "left_out": [None, "3", "7"]}}
+
+
+def test_without_tasks_nothing_is_said_of_them(written):
+    _, folder, page = written(**GRID)
+    assert "tasks" not in page.rows
+    assert "#tasks" not in page.links
+    assert not folder.variants_by_tasks("md").exists()
+
+
+def test_variants_by_tasks_stand_below_the_answer_with_ranks_and_baselines(written):
+    experiment, folder, page = written(**WITH_TASKS)
+    runs = tables.load(folder).runs.fillna({"left_out": "nothing"})
+    rows = page.records("tasks-table")
+    assert next(iter(page.rows)) == "tasks-table", "no table stands above it"
+    assert [(row["variant"], row["latent size"]) for row in rows[:4]] == [
+        (v, z) for v in ("bce", "mse") for z in ("2", "8")
+    ]
+    for row in rows[:4]:
+        own = runs[(runs.variant == row["variant"]) & (runs.latent_size == int(row["latent size"]))]
+        whole, without = own[own.left_out == "nothing"], own[own.left_out != "nothing"]
+        # After the rank, such as 1 or 1–2.
+        distance = numbers([row["Painting (Fréchet distance) ↓"].split(" ", 1)[1]])
+        assert distance[0] == pytest.approx(whole.distance.mean(), abs=0.0006)
+        auroc = numbers([row["Guarding (AUROC) ↑"].split(" ", 1)[1]])
+        assert auroc[0] == pytest.approx(without.auroc.mean(), abs=0.0006)
+        assert re.match(r"[1-4](–[1-4])? ", row["Cleaning (PSNR) [dB] ↑"])
+        assert row["seeds"] == "3"
+    below = {row["variant"]: row for row in rows[4:]}
+    assert list(below) == ["real images", "chance", "PCA, latent size 2", "PCA, latent size 8"]
+    assert numbers([below["real images"]["Painting (Fréchet distance) ↓"]]) == [0.25]
+    assert below["real images"]["Guarding (AUROC) ↑"] == "–"
+    assert page.items["tasks"] == task_findings.sentences(Source(experiment, folder, tables.load(folder)).trade_offs)
+
+
+def test_each_task_says_what_it_is_and_all_that_it_found(written):
+    experiment, folder, page = written(**WITH_TASKS)
+    found = tables.load(folder).tasks
+    assert "How far samples lie from real images, as made up." in page.words
+    assert "A second paragraph" not in page.words
+    assert "The floor: other real images." in page.words
+    painting, guarding, cleaning = (page.records(f"task-{task.kind}-table") for task in experiment.tasks)
+    assert list(painting[0]) == ["variant", "latent size", "seeds", "Fréchet distance", "coverage"]
+    assert [row["variant"] for row in painting] == ["bce", "bce", "mse", "mse", "real images"]
+    assert [row["left out"] for row in guarding] == ["3", "7"] * 4 + [""]
+    assert list(cleaning[0])[3:] == [f"{noise}: PSNR" for noise in ("all noise", *made_up_tasks.NOISES)]
+    assert sum(row["variant"].startswith("clean input, variant") for row in cleaning) == 4
+    for row in guarding[:-1]:
+        place = {"variant": row["variant"], "latent_size": int(row["latent size"]), "left_out": row["left out"]}
+        own = found[(found[list(place)] == list(place.values())).all(axis=1) & (found.method == "model")].query(
+            "task == 'guarding'"
+        )
+        assert numbers([row["left out: AUROC"]]) == pytest.approx(own[["mean", "low", "high"]].to_numpy()[0], abs=0.0006)
+
+
+def test_the_same_table_is_there_for_markdown_and_for_papers(written):
+    _, folder, page = written(**WITH_TASKS)
+    lines = folder.variants_by_tasks("md").read_text(encoding="utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    assert rows[0] == [title.replace("\u00a0", " ") for title in page.rows["tasks-table"][0]]
+    assert [row[0] for row in rows[2:]] == [row["variant"] for row in page.records("tasks-table")]
+    assert re.fullmatch(r"(\*\*)?3\.\d+ \[3\.\d+, 3\.\d+\] \(\d(–\d)?\)(\*\*)?", rows[2][4])
+    tex = folder.variants_by_tasks("tex").read_text(encoding="utf-8")
+    assert tex.count(r"\midrule") == 2
+    above, below = tex.split(r"\midrule")[1:]
+    assert above.count(r" \\") == 4
+    assert below.split(r"\bottomrule")[0].count(r" \\") == 4
+    assert r"\label{tab:tiny-tasks}" in tex
+    assert re.search(r"\$3\.\d+ \\pm 0\.\d+\$ \(\d(--\d)?\)|mathbf", above)
+
+
+def test_files_of_tasks_go_where_there_are_none(written, make_experiment, tmp_path):
+    _, folder, _ = written(tasks=made_up_tasks.TASKS, seeds=3)
+    paths = [folder.tasks, folder.variants_by_tasks("md"), folder.variants_by_tasks("tex")]
+    assert all(path.exists() for path in paths)
+    tables.aggregate(make_experiment(seeds=3), Results(tmp_path / "results"))
+    assert not any(path.exists() for path in paths)
+
+
+def test_tables_without_the_tasks_of_the_experiment_are_refused_in_one_line(written, make_experiment, tmp_path):
+    experiment, folder, _ = written(seeds=3)
+    asked = made_up_tasks.with_tasks(make_experiment(seeds=3))
+    with pytest.raises(UserError, match=r"tasks.csv: is not there; run `vaebench aggregate` again"):
+        tables.load_current(asked, folder)
+    write_text(folder.tasks, "task,condition,score,method,mean\n")
+    with pytest.raises(UserError, match=r"summary.csv: has no auroc; run `vaebench aggregate` again"):
+        tables.load_current(asked, folder)
+    assert tables.load_current(experiment, folder)

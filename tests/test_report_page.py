@@ -1,5 +1,8 @@
 """The report in a browser: what its script makes of the tables, without a network."""
 
+import re
+
+import made_up_tasks
 import pytest
 from test_report import fill
 
@@ -13,7 +16,7 @@ VARIANTS = {
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """The report of 3 variants × 2 latent sizes × 10 seeds with made-up scores: a path, and the experiment."""
+    """The report of 3 variants × 2 latent sizes × 10 seeds with made-up scores and tasks: a path, and the experiment."""
     folder = tmp_path_factory.mktemp("page")
     path = folder / "experiments/paged.yaml"
     path.parent.mkdir()
@@ -21,7 +24,7 @@ def written(tmp_path_factory):
         "title: Which?\ndataset: digits\nseeds: 10\nbaseline: one\ngrid: {latent_size: [2, 8]}\n"
         f"defaults: {{network: {{kind: mlp, hidden: [16]}}}}\nvariants: {VARIANTS}\n".replace("'", '"')
     )
-    experiment, results = specification.load(path), Results(folder / "results")
+    experiment, results = made_up_tasks.with_tasks(specification.load(path)), Results(folder / "results")
     fill(experiment, results, diverged=[0])
     report.write(experiment, results)
     return results.experiment(experiment.name).report, experiment
@@ -57,6 +60,7 @@ def number(cell: str) -> float:
 
 
 def test_nothing_is_wider_than_the_page(page):
+    page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true })")
     width = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert width <= 0
 
@@ -88,6 +92,27 @@ def test_the_runs_are_drawn_by_pages_and_sorted_by_value(page, written):
     assert ascending == sorted(ascending)
     page.fill("#runs input[type=search]", experiment.runs[0].run_id)
     assert column(page, "runs", "ELBO") == ["–"]
+
+
+def test_a_task_opens_and_its_baselines_look_apart(page):
+    shown = page.locator("#task-cleaning table")
+    assert not shown.is_visible()
+    page.locator("#task-cleaning > summary").click()
+    assert shown.is_visible()
+    model, baseline = shown.locator("tbody tr").first, shown.locator("tbody tr.baseline").first
+    assert baseline.locator("td").first.inner_text() == "PCA, latent size 2"
+    styles = [row.locator("td").first.evaluate("(cell) => getComputedStyle(cell).fontStyle") for row in (model, baseline)]
+    assert styles == ["normal", "italic"]
+
+
+def test_variants_by_tasks_are_sorted_by_value(page):
+    for _ in range(2):
+        page.click("#tasks-table thead th:has-text('Painting')")
+        cells = column(page, "tasks", "Painting")
+        # The rank stands before it, and is whole; what has no number stands at the end.
+        values = [float(re.search(r"\d+\.\d+", cell)[0]) for cell in cells if cell.strip() != "–"]
+        assert len(values) == 7
+        assert values in (sorted(values), sorted(values, reverse=True))
 
 
 def test_a_variant_opens(page):

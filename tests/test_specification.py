@@ -7,6 +7,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from vaebench import specification
+from vaebench.corruptions import GaussianNoise
 from vaebench.datasets import Digits, Mnist, SyntheticGaussian
 from vaebench.errors import UserError
 from vaebench.likelihoods import Gaussian
@@ -179,6 +180,18 @@ def test_a_run_comes_back_from_its_plain_data(make_experiment):
         again = Run.model_validate_json(run.model_dump_json())
         assert again == run
         assert again.run_id == run.run_id
+
+
+def test_a_run_without_corruption_is_what_it_was_and_others_are_cohorts_of_their_own(make_experiment):
+    variants = {"clean": {"corruption": None}, "noise": {"corruption": "gaussian"}, "more": {}}
+    noise = {"kind": "gaussian", "sigma": 0.5}
+    experiment = make_experiment(seeds=1, defaults={"corruption": noise}, variants=variants, baseline="clean")
+    clean, as_it_comes, more = experiment.runs
+    assert (clean.corruption, as_it_comes.corruption, more.corruption) == (None, GaussianNoise(), GaussianNoise(sigma=0.5))
+    assert clean.settings == make_experiment(variants={"clean": {}}, baseline="clean", defaults={}).runs[0].settings
+    assert clean.definitions == as_it_comes.definitions - {"GaussianNoise"}
+    assert len(experiment.cohorts) == 3
+    assert Run.model_validate_json(more.model_dump_json()) == more
 
 
 def test_cohorts_hold_runs_of_one_shape_and_every_run_once(make_experiment):

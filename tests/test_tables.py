@@ -235,6 +235,19 @@ def test_a_grid_over_definitions_keeps_its_points_apart(make):
     assert (comparisons[comparisons.comparable].n == 3).all()
 
 
+def test_a_grid_with_a_setting_that_some_runs_do_not_have(make):
+    experiment, runs = make(
+        variants={"bce": {}, "mse": {"likelihood": "gaussian"}}, grid={"corruption": [None, "gaussian"]}
+    )
+    summary = summary_table(experiment, runs)
+    assert summary.n.tolist() == [3] * 4
+    assert summary.corruption.fillna("none").tolist() == ["none", "gaussian"] * 2
+    assert summary["corruption.sigma"].dropna().tolist() == [0.3] * 2
+    comparisons = comparisons_table(experiment, runs)
+    assert comparisons.groupby("metric").size().tolist() == [2] * len(METRICS)
+    assert (comparisons[comparisons.comparable].n == 3).all()
+
+
 def test_names_that_look_like_something_else_stay_names(make_experiment, tmp_path):
     table = pd.DataFrame({"variant": ["1", "nan", "null"], "elbo": [1.0, float("nan"), 2.0]})
     write_csv(tmp_path / "table.csv", table)

@@ -49,10 +49,11 @@ def linear_layers(module: nn.Module) -> list[nn.Linear]:
     return [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
 
 
-def naive_objective(model, x: torch.Tensor, noise: torch.Tensor, kl: dict) -> torch.Tensor:
-    """Of a Gaussian model with σ = ½ and its network written out: image by image, dimension by dimension."""
+def naive_objective(model, x: torch.Tensor, noise: torch.Tensor, kl: dict, seen: torch.Tensor) -> torch.Tensor:
+    """Of a Gaussian model with σ = ½ and its network written out: image by image, dimension by dimension; seen: by its
+    encoder."""
     first, second, third, fourth = linear_layers(model)
-    mean, log_variance = second(first(x).relu()).chunk(2, dim=1)
+    mean, log_variance = second(first(seen).relu()).chunk(2, dim=1)
     z = mean + (log_variance / 2).exp() * noise
     decoded = fourth(third(z).relu())
     distortion = sum(
@@ -67,17 +68,20 @@ def naive_objective(model, x: torch.Tensor, noise: torch.Tensor, kl: dict) -> to
     return distortion + kl["weight"] * abs(rate - kl.get("nats", 0.0))
 
 
-@pytest.mark.parametrize("name", KLS)
-def test_a_step_follows_the_gradient_of_the_objective(run_with, batch, name):
-    run = run_with(likelihood={"kind": "gaussian", "sigma": 0.5}, kl=KLS[name])
+@pytest.mark.parametrize(
+    ("name", "corruption"), [*((name, None) for name in KLS), ("plain", "gaussian"), ("beta", "blocks")]
+)
+def test_a_step_follows_the_gradient_of_the_objective(run_with, batch, name, corruption):
+    run = run_with(likelihood={"kind": "gaussian", "sigma": 0.5}, kl=KLS[name], corruption=corruption)
     training = Training([run], batch)
     assert training.n_steps == 1
     training.run_epoch()
     order = torch.randperm(BATCH_SIZE, generator=generator(run.seed, "order", 0))
     noise = torch.randn(BATCH_SIZE, 3, generator=generator(run.seed, "noise", 0))
-    x = batch.as_pixels(batch["train"])[order]
+    x = batch.as_pixels(batch["train"])
+    seen = x if corruption is None else run.corruption(x, (8, 8), generator(0, "corrupt train", 0))
     model = model_of(run).double().requires_grad_(True)
-    loss = naive_objective(model, x.double(), noise.double(), KLS[name])
+    loss = naive_objective(model, x[order].double(), noise.double(), KLS[name], seen[order].double())
     gradients = torch.autograd.grad(loss, list(model.parameters()))
     # After one step Adam's first moment is a tenth of the gradient.
     moments = training.stacks[0].adam.first.values()
@@ -93,7 +97,7 @@ def test_the_penalties_differ_where_they_should(run_with, batch):
     """Else one objective would have passed for all of them above."""
     x, noise = batch.as_pixels(batch["train"]).double(), torch.randn(BATCH_SIZE, 3).double()
     model = model_of(run_with(likelihood="gaussian")).double()
-    losses = [naive_objective(model, x, noise, kl).item() for kl in KLS.values()]
+    losses = [naive_objective(model, x, noise, kl, x).item() for kl in KLS.values()]
     assert len({round(loss, 6) for loss in losses}) == len(KLS)
 
 
@@ -135,18 +139,24 @@ def test_a_learning_rate_that_falls_ends_elsewhere(run_with, batch):
     assert not torch.equal(constant["decoder.2.weight"], falling["decoder.2.weight"])
 
 
-@pytest.mark.parametrize("network", [{"kind": "mlp", "hidden": [16]}, "linear"])
-def test_the_optimal_sigma_is_the_mean_squared_error_over_the_training_images(run_with, digits, network):
-    run = run_with(likelihood="gaussian-optimal", network=network)
+@pytest.mark.parametrize(
+    ("network", "corruption"),
+    [({"kind": "mlp", "hidden": [16]}, None), ("linear", None), ("linear", {"kind": "gaussian", "sigma": 0.5})],
+)
+def test_the_optimal_sigma_is_the_mean_squared_error_over_the_training_images(run_with, digits, network, corruption):
+    run = run_with(likelihood="gaussian-optimal", network=network, corruption=corruption)
     training = Training([run], digits)
     for epoch in range(2):
         training.run_epoch()
         state = training.stacks[0].stack.state(0)
         model = model_of(run)
         model.load_state_dict(state)
-        x = digits.as_pixels(digits["train"]).double()
+        x = digits.as_pixels(digits["train"])
+        # As training sees them in this epoch.
+        seen = x if corruption is None else run.corruption(x, (8, 8), generator(0, "corrupt train", epoch))
+        x = x.double()
         noise = torch.randn(1257, 3, generator=generator(run.seed, "train noise", epoch)).double()
-        mean, log_variance = model.double().encoder(x).chunk(2, dim=1)
+        mean, log_variance = model.double().encoder(seen.double()).chunk(2, dim=1)
         decoded = model.decoder(mean + (log_variance / 2).exp() * noise)[:, :-1].numpy()
         error = np.square(x.numpy() - decoded).mean()
         assert state["decoder.constant"].item() == pytest.approx(0.5 * math.log(error), abs=1e-5)

@@ -21,6 +21,7 @@ from vaebench.errors import UserError
 from vaebench.files import sweep
 from vaebench.specification import load, parse_dataset
 from vaebench.store import Results
+from vaebench.tasks import classifier_fault
 
 # What a verb does, with its imports done.
 Work = Callable[[], None]
@@ -145,6 +146,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_results(prepare)
 
+    classify = verb("classify", _classify, "train the classifier of a data set, through whose eyes tasks look")
+    classify.add_argument("dataset", metavar="DATASET", help=of_datasets)
+    _add_results(classify)
+
     cohort = verb("cohort", _cohort, "train and score what is missing of one cohort")
     _add_experiment(cohort)
     _add_lanes(cohort)
@@ -230,13 +235,15 @@ def _train(options: argparse.Namespace) -> Work:
 
     run = selection.choose(experiment, options.variant, options.seed, selection.parse_point(options.at))
     use_one_thread()
-    from vaebench import jobs, show, splits
+    from vaebench import jobs, keys, show, splits
     from vaebench.saved_run import SavedRun
 
     folder = options.results.experiment(experiment.name)
     cohort = experiment.cohort_of(run)
     what = experiment, run, options.results
     stages = {"training": partial(jobs.train_alone, *what), "evaluation": partial(jobs.evaluate_alone, *what)}
+    if experiment.needs_classifier and not keys.is_classified(run.dataset, options.results):
+        stages = {"classifier": partial(jobs.classify, run.dataset, options.results)} | stages
     if not options.results.dataset(run.dataset.name).exists():
         stages = {"data": partial(splits.prepare, run.dataset, options.results)} | stages
 
@@ -256,6 +263,17 @@ def _prepare(options: argparse.Namespace) -> Work:
 
     work = {"data": partial(splits.prepare, dataset, options.results)}
     return partial(timing.run, work, options.results.dataset_cost(dataset.name))
+
+
+def _classify(options: argparse.Namespace) -> Work:
+    dataset = parse_dataset(options.dataset)
+    if fault := classifier_fault(dataset):
+        raise UserError(f"{dataset.kind} {fault}, so there is no classifier of it")
+    use_one_thread()
+    from vaebench import jobs
+
+    work = {"classifier": partial(jobs.classify, dataset, options.results)}
+    return partial(timing.run, work, options.results.classifier(dataset.name).cost)
 
 
 def _cohort(options: argparse.Namespace) -> Work:

@@ -23,6 +23,8 @@ from vaebench.anomaly_figures import ANOMALY_FIGURES
 from vaebench.curves import CURVES
 from vaebench.denoising_figures import DENOISING_FIGURES
 from vaebench.files import write_bytes
+from vaebench.generation_figures import GENERATION_FIGURES
+from vaebench.label_figures import LABEL_FIGURES
 from vaebench.latent_figures import LATENT_FIGURES
 from vaebench.latent_pictures import LATENT_PICTURES
 from vaebench.metrics import Metric
@@ -244,15 +246,7 @@ def _iso_elbo_lines(ax: Axes, runs: pd.DataFrame) -> None:
             ax.text(x, -level - x, text, fontsize=7, color=GREY, va="center", bbox=box, zorder=2)
 
 
-for figure in itertools.chain.from_iterable(
-    registered.values()
-    for registered in (
-        TASK_FIGURES,
-        CURVES,
-        LATENT_FIGURES,
-        LATENT_PICTURES,
-        DENOISING_FIGURES,
-        ANOMALY_FIGURES,
-    )
-):
-    FIGURES.add(figure)
+FIGURES_OF_TASKS = (TASK_FIGURES, GENERATION_FIGURES, DENOISING_FIGURES, ANOMALY_FIGURES, LABEL_FIGURES)
+for figures in (TASK_FIGURES, CURVES, LATENT_FIGURES, LATENT_PICTURES, *FIGURES_OF_TASKS[1:]):
+    for figure in figures.values():
+        FIGURES.add(figure)

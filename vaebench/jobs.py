@@ -15,15 +15,26 @@ import numpy as np
 import pandas as pd
 import safetensors.torch
 
-from vaebench import environment, progress
+from vaebench import classifier, environment, locks, progress, splits
 from vaebench.checkpoints import Checkpoint
+from vaebench.datasets import Dataset
 from vaebench.device import describe
 from vaebench.divergence import not_finite
 from vaebench.errors import UserError
 from vaebench.evaluation import Evaluated, evaluate
-from vaebench.files import checksums, read_table, write_arrays, write_bytes, write_json, write_table
+from vaebench.files import checksums, read_json, read_table, sweep, write_arrays, write_bytes, write_json, write_table
 from vaebench.images import Images, blocks, load_images
-from vaebench.keys import checkpoint_key, evaluation_key, is_scored, is_trained, open_tasks, task_key, training_key
+from vaebench.keys import (
+    checkpoint_key,
+    classifier_key,
+    evaluation_key,
+    is_classified,
+    is_scored,
+    is_trained,
+    open_tasks,
+    task_key,
+    training_key,
+)
 from vaebench.latent_dimensions import DIMENSION_COLUMNS, OPTIMAL_COLUMNS, dimensions
 from vaebench.memory import in_halves, lanes_that_fit
 from vaebench.metrics import METRICS, compute_all
@@ -34,6 +45,30 @@ from vaebench.task_scores import Finding, TaskScores
 from vaebench.tasks import Task
 from vaebench.training import HISTORY_COLUMNS, TrainedRun, train
 from vaebench.weights import load_weights, trained_model
+
+
+def classify(dataset: Dataset, results: Results) -> None:
+    """Train the classifier of a data set and say how well it does, unless it is there."""
+    files, key = results.classifier(dataset.name), classifier_key(dataset)
+    with locks.held(results.dataset_lock(dataset.name, "classifier"), str(files.weights)):
+        for path in (files.weights, files.cost):
+            sweep(path.parent, path.stem)
+        if not is_classified(dataset, results):
+            images = splits.load(dataset, results.dataset(dataset.name))
+            with progress.shown(f"{dataset.name}, classifier", "step") as report:
+                trained = classifier.train(dataset, images["train"], report)
+            weights = {name: weight.contiguous() for name, weight in trained.state_dict().items()}
+            write_bytes(files.weights, safetensors.torch.save(weights))
+            record = {
+                "key": key,
+                "test_accuracy": trained.accuracy(images["test"]),
+                "environment": _made_with("cpu"),
+                "files": checksums(files.weights),
+            }
+            write_json(files.record, record)
+        print(
+            f"{dataset.name}: classifier, test accuracy {100 * read_json(files.record)['test_accuracy']:.2f} %", flush=True
+        )
 
 
 def train_cohort(
@@ -152,6 +187,9 @@ def _score_tasks(experiment: Experiment, runs: Sequence[Run], results: Results, 
     missing = {run: tasks for run, files in folders.items() if (tasks := open_tasks(files, run, experiment))}
     if not missing:
         return
+    for dataset in {run.dataset for run, tasks in missing.items() if any(task.needs_classifier for task in tasks)}:
+        if not is_classified(dataset, results):
+            raise classifier.to_be_made(dataset, results, "is missing or out of date")
     made_with = _made_with(device)
 
     def score_run(alone: Sequence[Run]) -> None:

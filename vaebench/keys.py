@@ -16,7 +16,7 @@ from vaebench.datasets import Dataset
 from vaebench.fingerprint import PACKAGE, fingerprint
 from vaebench.metrics import METRICS
 from vaebench.specification import Cohort, Evaluation, Experiment, Run
-from vaebench.store import RunFolder, made_by
+from vaebench.store import Results, RunFolder, made_by
 from vaebench.tasks import Task
 
 
@@ -39,6 +39,15 @@ def task_key(run: Run, evaluation: Evaluation, task: Task) -> str:
 
 def dataset_key(dataset: Dataset) -> str:
     return _key(dataset.argument, fingerprint("datasets", frozenset([type(dataset).__name__])))
+
+
+def classifier_key(dataset: Dataset) -> str:
+    return _key(dataset_key(dataset), fingerprint("classifier", frozenset([type(dataset).__name__])))
+
+
+def is_classified(dataset: Dataset, results: Results) -> bool:
+    """Whether the data set's classifier is there, as these settings and this code make it."""
+    return made_by(results.classifier(dataset.name).record, classifier_key(dataset))
 
 
 def is_trained(folder: RunFolder, run: Run, with_files: bool = True) -> bool:

@@ -22,6 +22,7 @@ from vaebench.picture_panels import (
     first_trained,
     reach,
     rows_side_by_side,
+    scored_images,
     show_images,
     square_panels,
 )
@@ -89,7 +90,7 @@ def latent_grid(source: Source) -> Drawing:
     raster=True,
 )
 def reconstructions(source: Source) -> Drawing:
-    images = _scored(source)
+    images = scored_images(source)
     left, right, last = [], [], None
     for label, pictures in _pictures_by_label(source).items():
         # They differ where binarisation does; else they stand at the top, for all.
@@ -169,18 +170,14 @@ def _portrait_rows(source: Source, run: pd.Series | None) -> list[Row]:
     pictures = {} if run is None else _pictures(source, run.run_id)
     (most, most_kl), (least, least_kl) = _traversals(pictures)
     return [
-        Row(_scored(source), pictures.get("originals")),
+        Row(scored_images(source), pictures.get("originals")),
         Row("reconstructions", pictures.get("reconstructions")),
-        Row(_scored(source), pictures.get("others")),
+        Row(scored_images(source), pictures.get("others")),
         Row("samples", pictures.get("samples")),
         Row(f"most active\n{most_kl}", most),
         Row(f"least active\n{least_kl}", least),
         Row("interpolation", pictures.get("interpolation")),
     ]
-
-
-def _scored(source: Source) -> str:
-    return f"{source.experiment.evaluation.split} images"
 
 
 def _side_by_side(source: Source, panels: dict[str, list[Row]]) -> Drawing:

@@ -76,6 +76,11 @@ class LoadedExperiment:
         """A row a run and latent dimension: its KL and variances."""
         return self._tables.spectrum
 
+    @property
+    def tasks(self) -> pd.DataFrame:
+        """A row a variant, grid point, task, condition, score and method: what tasks found; empty without tasks."""
+        return self._tables.tasks
+
     def run(self, run_id: str) -> SavedRun:
         """One run's record: its specification, state and scores.
 

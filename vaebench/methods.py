@@ -33,6 +33,7 @@ def settings(experiment: Experiment) -> dict[str, str]:
     names = [name for name in Run.model_fields if name not in ("variant", "dataset", "seed", "binarisation")]
     words = {name: _choices(experiment, lambda run, name=name: _value(getattr(run, name))) for name in names}
     words["binarisation"] = _choices(experiment, lambda run: BINARISATIONS[run.binarisation])
+    words["corruption"] = _choices(experiment, _corruption)
     words["learning_rate_decay"] = _choices(experiment, lambda run: DECAYS[run.learning_rate_decay])
     return words
 
@@ -72,6 +73,14 @@ def _choices(experiment: Experiment, value: Callable[[Run], str]) -> str:
     if len(variants) == 1:
         return next(iter(variants))
     return "; ".join(f"{values} for {listed(names)}" for values, names in variants.items())
+
+
+def _corruption(run: Run) -> str:
+    if run.corruption is None:
+        return "none"
+    return (
+        f"{run.corruption.label} (seen by encoders in training, where likelihoods are of the clean image: Im et al. 2017)"
+    )
 
 
 def _value(value: Any) -> str:

@@ -44,6 +44,7 @@ CLASS_COLOURS = (
 CIRCLE = 2.0
 INSIDE = 1 - math.exp(-0.5 * CIRCLE**2)
 N_IMAGES = 10  # in a row
+FRAME = "#CC3311"  # around images that are to be told from others
 # Inches at most: for the label of a row, for the note beside it, for a square panel.
 LABEL = 1.3
 NOTE = 0.5
@@ -87,9 +88,7 @@ def draw_rows(ax: Axes, rows: Sequence[Row], image_shape: tuple[int, int], label
 def show_images(ax: Axes, rows: Sequence[np.ndarray | None], image_shape: tuple[int, int]) -> int:
     """Rows of images, grey levels [n, D], one below the other with gaps between them; gives their height in pixels."""
     height, width = image_shape
-    # Images of a single row of pixels are made as high as wide.
-    repeats = max(1, width // height)
-    gap = max(1, width // 12)
+    repeats, gap = _spacing(image_shape)
     n_columns = max((len(images) for images in rows if images is not None), default=N_IMAGES)
     cells = np.full((len(rows), n_columns, repeats * height + gap, width + gap), 255, np.uint8)
     for cell, images in zip(cells, rows, strict=True):
@@ -99,6 +98,23 @@ def show_images(ax: Axes, rows: Sequence[np.ndarray | None], image_shape: tuple[
     ax.imshow(mosaic, cmap="gray", vmin=0, vmax=255)
     bare(ax)
     return len(mosaic)
+
+
+def frame_images(ax: Axes, row: int, columns: Sequence[int], image_shape: tuple[int, int]) -> None:
+    """Mark images of a row that `draw_rows` has drawn."""
+    from matplotlib.patches import Rectangle
+
+    repeats, gap = _spacing(image_shape)
+    height, width = repeats * image_shape[0], image_shape[1]
+    for column in columns:
+        corner = column * (width + gap) - 0.5, row * (height + gap) - 0.5
+        ax.add_patch(Rectangle(corner, width, height, fill=False, color=FRAME, linewidth=1.2, clip_on=False))
+
+
+def _spacing(image_shape: tuple[int, int]) -> tuple[int, int]:
+    """How often each row of pixels is repeated, so that images of a single one are as high as wide; the gap in pixels."""
+    height, width = image_shape
+    return max(1, width // height), max(1, width // 12)
 
 
 def square_panels(titles: list[str], most_columns: int, n_rows: int = 1) -> tuple[Drawing, list[np.ndarray]]:
@@ -116,6 +132,27 @@ def square_panels(titles: list[str], most_columns: int, n_rows: int = 1) -> tupl
     for title, panel in zip(titles, panels, strict=True):
         panel[0].set_title(title)
     return drawing, panels
+
+
+def add_heading(drawing: Drawing, source: Source, point: int) -> None:
+    """The grid point, and how many of the variants are shown where that is not all."""
+    shown, n_variants = len(source.shown_variants), len(source.experiment.variants)
+    left_out = f"the first {shown} of {n_variants} variants" if shown < n_variants else ""
+    if heading := ", ".join(filter(None, [source.describe(point), left_out])):
+        drawing.suptitle(heading)
+
+
+def first_trained(source: Source, runs: pd.DataFrame) -> dict[str, str | None]:
+    """Of each variant that has any of these runs its label, and the run_id of the first that trained, None without one."""
+    groups = {variant: group for variant, group in runs.groupby("variant", sort=False) if variant in source.shown_variants}
+    return {
+        variant + count_diverged(group.status): next(iter(group.run_id[group.status == "trained"]), None)
+        for variant, group in groups.items()
+    }
+
+
+def scored_images(source: Source) -> str:
+    return f"{source.experiment.evaluation.split} images"
 
 
 def bare(ax: Axes) -> None:
@@ -151,23 +188,6 @@ def add_class_legend(drawing: Drawing, names: Sequence[str]) -> None:
     entries = [legend_entry(text, marker="o", color=_colour(label)) for label, text in enumerate(texts)]
     if any(str(label) != name for label, name in enumerate(names)):
         add_legend(drawing, entries)
-
-
-def first_trained(source: Source, runs: pd.DataFrame) -> dict[str, str | None]:
-    """Of each variant that has any of these runs its label, and the run_id of the first that trained, None without one."""
-    groups = {variant: group for variant, group in runs.groupby("variant", sort=False) if variant in source.shown_variants}
-    return {
-        variant + count_diverged(group.status): next(iter(group.run_id[group.status == "trained"]), None)
-        for variant, group in groups.items()
-    }
-
-
-def add_heading(drawing: Drawing, source: Source, point: int) -> None:
-    """The grid point, and how many of the variants are shown where that is not all."""
-    shown, n_variants = len(source.shown_variants), len(source.experiment.variants)
-    left_out = f"the first {shown} of {n_variants} variants" if shown < n_variants else ""
-    if heading := ", ".join(filter(None, [source.describe(point), left_out])):
-        drawing.suptitle(heading)
 
 
 def _scatter(ax: Axes, points: np.ndarray, labels: np.ndarray | None) -> None:

@@ -154,6 +154,17 @@ class Source:
         """The table of latent dimensions, with the variant and the point of each run."""
         return self.tables.spectrum.merge(self.trained[["run_id", "variant", "point"]], on="run_id")
 
+    def findings_of(self, task: str) -> pd.DataFrame:
+        """The table of tasks as far as it is of one, with the grid point of each row; empty where it was not asked for."""
+        from vaebench.tables import group_keys
+
+        findings = self.tables.tasks
+        if findings.empty:
+            return findings
+        keys = group_keys(self.experiment)
+        points = self.runs[[*keys, "point"]].drop_duplicates()
+        return findings[findings.task == task].merge(points, on=keys)
+
     @cached_property
     def trade_offs(self) -> TradeOffs:
         """Variants by tasks, of an experiment that has tasks."""

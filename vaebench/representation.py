@@ -1,26 +1,56 @@
-"""The task "representation": how much of the classes posterior means tell."""
+"""The task "representation": how much of the classes posterior means tell, with all labels and without any."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from vaebench.metrics import mean_over_images
+from vaebench.features import Features, by_method, chance
+from vaebench.metrics import Estimate, mean_over_images
+from vaebench.probes import clusters, nearest_neighbours, tuned_probe
 from vaebench.subject import Subject
-from vaebench.task_scores import MODEL, Finding, TaskScores
+from vaebench.task_scores import CHANCE, MODEL, Finding, TaskScores
 from vaebench.tasks import Representation
+
+# Training images that classifiers are fitted to, at equal distances: of pixels it takes seconds, of all of MNIST minutes.
+MOST_IMAGES = 10_000
 
 
 def score(subject: Subject, task: Representation) -> TaskScores:
-    train, test = subject.means(subject.pixels("train")), subject.means(subject.scored)
-    right = linear_probe(train, subject.labels("train"), test) == subject.labels(subject.evaluation.split)
-    estimate = mean_over_images(right.astype(float))
-    return TaskScores({"linear_probe": estimate}, [Finding("", "accuracy", MODEL, *estimate)])
+    by = by_method(subject, estimates)
+    by[CHANCE] = at_chance(subject.labels(subject.evaluation.split))
+    labels = {metric.name: metric.label for metric in task.metrics}
+    rows = [Finding("", labels[name], method, *value) for method, found in by.items() for name, value in found.items()]
+    return TaskScores(by[MODEL], rows)
 
 
-def linear_probe(train: np.ndarray, labels: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Classes of test features [M, F] by a logistic regression fitted to training features [N, F] and labels [N]."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+def estimates(features: Features) -> dict[str, Estimate]:
+    """By the names of the task's metrics; agreement of clusters and classes is no mean over images."""
+    chosen = evenly(len(features.train), MOST_IMAGES)
+    given = features.train[chosen], features.labels[chosen], features.test
+    found = clusters(features.test, len(np.unique(features.test_labels)))
+    return {
+        "linear_probe": mean_over_images((tuned_probe(*given) == features.test_labels).astype(float)),
+        "nearest_neighbours": mean_over_images((nearest_neighbours(*given) == features.test_labels).astype(float)),
+        **agreement(features.test_labels, found),
+    }
 
-    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(train, labels).predict(test)
+
+def at_chance(labels: np.ndarray) -> dict[str, Estimate]:
+    """The same of one who sees no image: names the most frequent class, and clusters at random."""
+    at_random = np.random.RandomState(0).randint(len(np.unique(labels)), size=len(labels))
+    return {"linear_probe": chance(labels), "nearest_neighbours": chance(labels), **agreement(labels, at_random)}
+
+
+def agreement(labels: np.ndarray, found: np.ndarray) -> dict[str, Estimate]:
+    """Of classes [N] and clusters [N], however either is numbered: 1 where they are the same."""
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+    return {
+        "cluster_nmi": Estimate(float(normalized_mutual_info_score(labels, found))),
+        "cluster_ari": Estimate(float(adjusted_rand_score(labels, found))),
+    }
+
+
+def evenly(n: int, most: int) -> np.ndarray:
+    """Of n places at most so many, at equal distances."""
+    return np.arange(min(n, most)) * n // min(n, most)

@@ -307,6 +307,11 @@ class Experiment(BaseModel):
         return tuple(dict.fromkeys([self.dataset, *others]))
 
     @property
+    def needs_classifier(self) -> bool:
+        """Whether one of its tasks looks through the eyes of the data set's classifier."""
+        return any(task.needs_classifier for task in self.tasks)
+
+    @property
     def task_definitions(self) -> frozenset[str]:
         """The names of the registered classes of its tasks."""
         return frozenset(type(task).__name__ for task in self.tasks)

@@ -86,8 +86,11 @@ def experiment(name: str) -> Experiment:
 
 
 def dataset_files(name: str) -> list[str]:
-    """The prepared files that an experiment reads."""
-    return [str(Results().dataset(dataset.name)) for dataset in experiment(name).datasets]
+    """The files of data sets that an experiment reads: those that are prepared, and the classifier where it needs one."""
+    loaded = experiment(name)
+    prepared = [Results().dataset(dataset.name) for dataset in loaded.datasets]
+    classifier = [Results().classifier(loaded.dataset.name).record] if loaded.needs_classifier else []
+    return [str(path) for path in (*prepared, *classifier)]
 
 
 def dataset(name: str) -> Dataset:
@@ -205,4 +208,7 @@ def notes(experiment: Experiment, results: Results) -> list[Path]:
     folder = results.experiment(experiment.name)
     of_cohorts = [folder.cost("cohort", cohort.name) for cohort in experiment.cohorts]
     of_all = [folder.cost(verb) for verb in ("aggregate", "draw", "report", "track")]
-    return [*(results.dataset_cost(dataset.name) for dataset in experiment.datasets), *of_cohorts, *of_all]
+    of_data = [results.dataset_cost(dataset.name) for dataset in experiment.datasets]
+    if experiment.needs_classifier:
+        of_data.append(results.classifier(experiment.dataset.name).cost)
+    return [*of_data, *of_cohorts, *of_all]

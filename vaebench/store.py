@@ -2,6 +2,9 @@
 
 results/datasets/DATASET.npz                    splits as uint8 grey levels, made once for each of its settings
                         .json                   what that cost
+                        .classifier.safetensors through whose eyes tasks look, where an experiment asks for such a task
+                        .classifier.json        how well it does; vouches for it
+                        .classifier-cost.json   what that cost
 results/NAME/runs/RUN_ID/run.json               a trained run: specification, state, environment
                          weights.safetensors    its parameters
                          history.parquet        a row an epoch
@@ -52,8 +55,12 @@ class Results:
     def dataset_cost(self, name: str) -> Path:
         return self.root / "datasets" / f"{name}.json"
 
+    def classifier(self, name: str) -> ClassifierFiles:
+        """Of the data set of this name."""
+        return ClassifierFiles(self.root / "datasets" / name)
+
     def dataset_lock(self, *job: str) -> Path:
-        """Held by who makes the data set; with "call", by a call of the workflow that is going to."""
+        """Held by who makes the data set or its "classifier"; with "call", by a call of the workflow that is going to."""
         return self.root / "datasets" / "locks" / f"{'.'.join(job)}.lock"
 
     def experiment(self, name: str) -> ExperimentFolder:
@@ -74,6 +81,25 @@ class Results:
     @property
     def mlflow_lock(self) -> Path:
         return self.root / "mlflow.db.lock"
+
+
+@dataclass(frozen=True)
+class ClassifierFiles:
+    """What `vaebench classify` writes; the record comes after the weights and vouches for them."""
+
+    stem: Path
+
+    @property
+    def weights(self) -> Path:
+        return self.stem.with_name(f"{self.stem.name}.classifier.safetensors")
+
+    @property
+    def record(self) -> Path:
+        return self.stem.with_name(f"{self.stem.name}.classifier.json")
+
+    @property
+    def cost(self) -> Path:
+        return self.stem.with_name(f"{self.stem.name}.classifier-cost.json")
 
 
 @dataclass(frozen=True)

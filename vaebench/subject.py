@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, wraps
+from typing import Any
 
 import numpy as np
 import torch
@@ -91,6 +92,22 @@ class Subject:
             for start, end in blocks(len(rows), BLOCK)
         ]
         return np.concatenate(parts)
+
+
+def once_a_job(compute: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator of compute(subject, *arguments) that reads a subject's images, and neither its model nor its seed: what it
+    gives is kept for all runs of the process with the same images and arguments."""
+    kept = {}
+
+    @wraps(compute)
+    def kept_or_computed(subject: Subject, *arguments: Any) -> Any:
+        run = subject.run
+        images = (run.dataset, run.binarisation, run.left_out, subject.results, subject.evaluation.split)
+        if (images, arguments) not in kept:
+            kept[images, arguments] = compute(subject, *arguments)
+        return kept[images, arguments]
+
+    return kept_or_computed
 
 
 @cache

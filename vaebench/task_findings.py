@@ -27,7 +27,7 @@ class Standing(NamedTuple):
 
     @property
     def leaders(self) -> tuple[str, ...]:
-        """Those that no row lies ahead of; none where that is so of all."""
+        """Those that no row lies ahead of; none where that is so of all. One alone lies ahead of all others."""
         first = tuple(name for name, rank in self.ranks.items() if rank.first == 1)
         return () if len(first) == len(self.ranks) else first
 
@@ -61,10 +61,8 @@ def _leaders(tasks: list[Standing]) -> Iterator[str]:
         if len(leaders) > 1:
             some = listed(leaders) if len(leaders) <= MOST_NAMES else f"{len(leaders)} of {len(led[0].ranks)} rows"
             yield f"{some} lead in {_tasks(led)}, and intervals leave open which of them is ahead."
-        elif all(standing.ranks[leaders[0]].is_best for standing in led):
-            yield f"{leaders[0]} is best in {_tasks(led)}."
         else:
-            yield f"{leaders[0]} leads in {_tasks(led)}, but not apart from all others."
+            yield f"{leaders[0]} is best in {_tasks(led)}."
     if undecided:
         yield f"In {_tasks(undecided)} no variant is told apart from any other."
 

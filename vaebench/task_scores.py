@@ -11,6 +11,10 @@ from vaebench.metrics import Estimate
 
 # The method of the rows that are the run's own.
 MODEL = "model"
+# Of the others, those that several tasks have: raw images, as many principal components, and not to look.
+PIXELS = "pixels"
+PCA = "PCA"
+CHANCE = "chance"
 
 
 class Finding(NamedTuple):

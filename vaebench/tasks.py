@@ -18,7 +18,28 @@ from vaebench.registry import Registry
 if TYPE_CHECKING:
     from vaebench.datasets import Dataset
 
-TASKS = Registry("task")
+# Pixels of an image that the classifier halves twice.
+SMALLEST_SIDE = 4
+# Of whose distances the manifolds of precision and recall are made, as in the paper.
+NEIGHBOURS = 3
+# Every metric by name: what is computed of each run's scores, then what tasks give.
+ALL_METRICS: dict[str, Metric] = dict(METRICS)
+
+
+class Tasks(Registry):
+    """Tasks by kind."""
+
+    def register(self, definition: type) -> type:
+        """As `Registry.register`. Raises ValueError for a metric's name that is taken, too."""
+        super().register(definition)
+        for metric in definition.metrics:
+            if metric.name in ALL_METRICS:
+                raise ValueError(f"two metrics are called {metric.name!r}")
+            ALL_METRICS[metric.name] = metric
+        return definition
+
+
+TASKS = Tasks("task")
 
 
 class Task:
@@ -55,35 +76,101 @@ class Task:
         return ()
 
 
+def classifier_fault(dataset: Dataset) -> str | None:
+    """Why there can be no classifier of a data set, to end a message as `Task.fault_of` does."""
+    height, width = dataset.image_shape
+    if min(height, width) < SMALLEST_SIDE:
+        return f"has images of {height}×{width} pixels, and {SMALLEST_SIDE}×{SMALLEST_SIDE} are the least"
+    return _require_classes(dataset)
+
+
+class OfClasses(Task):
+    """One that tells classes apart, and asks for all of them."""
+
+    needs_of_runs = "each leaves a class out, and it needs all of them"
+
+    def fault_of(self, dataset: Dataset) -> str | None:
+        return _require_classes(dataset)
+
+    def applies(self, run: Any) -> bool:
+        return run.left_out is None
+
+
 def _require_classes(dataset: Dataset) -> str | None:
     return None if dataset.class_names else "has no classes"
 
 
+# How many training images have a label, and what is measured then.
+LABEL_COUNTS = (10, 100, 1000)
+ACCURACY = "accuracy"
+
+
+def labels_condition(n_labels: int) -> str:
+    """As findings call it."""
+    return f"{n_labels:,} labels"
+
+
 @TASKS.register
 @dataclass(frozen=True)
-class Representation(Task):
-    """How much of the classes posterior means tell: a linear probe with all labels, clusters, nearest neighbours."""
+class Generation(Task):
+    """How like real images samples from the prior are, and whether all kinds of images are among them."""
 
-    kind: Literal["representation"] = "representation"
-    title = "Representation"
-    module = "representation"
-    headline = "linear_probe"
-    headline_finding = ("", "accuracy")
+    kind: Literal["generation"] = "generation"
+    title = "Generation"
+    module = "generation"
+    headline = "frechet_distance"
+    needs_classifier = True
+    needs_of_runs = "each leaves a class out, which its samples cannot have"
     metrics = (
         Metric(
-            name="linear_probe",
-            family="representation",
-            label="linear probe",
+            name="frechet_distance",
+            family="generation",
+            label="Fréchet distance",
+            unit="",
+            better="lower",
+            definition="Squared Fréchet distance of Gaussians fitted to the classifier's features of samples and of real "
+            "images; it falls with their number.",
+            reference="Heusel et al. 2017",
+        ),
+        Metric(
+            name="sample_precision",
+            family="generation",
+            label="precision of samples",
             unit="",
             better="higher",
-            definition="Share of test images whose class a logistic regression on posterior means, fitted to all training "
-            "images, names rightly.",
-            reference="Alain & Bengio 2017",
+            definition=f"Share of the samples that lie no farther from some real image than its {NEIGHBOURS}rd nearest "
+            "real neighbour, in the classifier's features.",
+            reference="Kynkäänniemi et al. 2019",
+        ),
+        Metric(
+            name="sample_recall",
+            family="generation",
+            label="recall of samples",
+            unit="",
+            better="higher",
+            definition=f"Share of the real images that lie no farther from some sample than its {NEIGHBOURS}rd nearest "
+            "neighbour among the samples.",
+            reference="Kynkäänniemi et al. 2019",
+        ),
+        Metric(
+            name="class_coverage",
+            family="generation",
+            label="class coverage",
+            unit="",
+            better="higher",
+            definition="Effective number of classes that the classifier finds in the samples, exp of the entropy of their "
+            "frequencies, over the number of classes.",
+            reference="after Salimans et al. 2016",
         ),
     )
 
     def fault_of(self, dataset: Dataset) -> str | None:
-        return _require_classes(dataset)
+        if min(dataset.sizes.values()) <= NEIGHBOURS:
+            return f"has a split of {min(dataset.sizes.values())} images, and {NEIGHBOURS + 1} are the least"
+        return classifier_fault(dataset)
+
+    def applies(self, run: Any) -> bool:
+        return run.left_out is None
 
 
 @TASKS.register
@@ -185,5 +272,85 @@ class Anomaly(Task):
         return (other(),) if other else ()
 
 
-# Every metric by name: what is computed of each run's scores, then what tasks give.
-ALL_METRICS: dict[str, Metric] = METRICS | {metric.name: metric for task in TASKS.values() for metric in task.metrics}
+@TASKS.register
+@dataclass(frozen=True)
+class FewLabels(OfClasses):
+    """How well classes are learned from few labels on posterior means (M1 of Kingma et al. 2014b)."""
+
+    kind: Literal["few-labels"] = "few-labels"
+    title = "Learning from few labels"
+    module = "few_labels"
+    headline = "accuracy_100"
+    metrics = (
+        *(
+            Metric(
+                name=f"accuracy_{n_labels}",
+                family="labels",
+                label=f"accuracy, {labels_condition(n_labels)}",
+                unit="",
+                better="higher",
+                definition=f"Accuracy of a logistic regression on posterior means with {n_labels:,} labels, mean over 10 "
+                "draws of them.",
+                reference="Kingma et al. 2014b",
+            )
+            for n_labels in LABEL_COUNTS
+        ),
+        Metric(
+            name="knn_accuracy_100",
+            family="labels",
+            label="nearest neighbours, 100 labels",
+            unit="",
+            better="higher",
+            definition="Accuracy of the nearest neighbours among posterior means with 100 labels, mean over 10 draws of them.",
+            reference="Kingma et al. 2014b",
+        ),
+    )
+
+
+@TASKS.register
+@dataclass(frozen=True)
+class Representation(OfClasses):
+    """How much of the classes posterior means tell: a linear probe and nearest neighbours with all labels, clusters."""
+
+    kind: Literal["representation"] = "representation"
+    title = "Representation"
+    module = "representation"
+    headline = "linear_probe"
+    metrics = (
+        Metric(
+            name="linear_probe",
+            family="representation",
+            label="linear probe",
+            unit="",
+            better="higher",
+            definition="Accuracy of a logistic regression on posterior means, fitted with all labels.",
+            reference="Alain & Bengio 2017",
+        ),
+        Metric(
+            name="nearest_neighbours",
+            family="representation",
+            label="nearest neighbours",
+            unit="",
+            better="higher",
+            definition="Accuracy of the five nearest posterior means with all labels, weighted by inverse distance.",
+            reference="Cover & Hart 1967",
+        ),
+        Metric(
+            name="cluster_nmi",
+            family="representation",
+            label="cluster NMI",
+            unit="",
+            better="higher",
+            definition="Mutual information of classes and k-means clusters over the mean of their entropies.",
+            reference="after Strehl & Ghosh 2002",
+        ),
+        Metric(
+            name="cluster_ari",
+            family="representation",
+            label="cluster ARI",
+            unit="",
+            better="higher",
+            definition="Adjusted Rand index of classes and k-means clusters: 1 where they are the same, 0 at chance.",
+            reference="Hubert & Arabie 1985",
+        ),
+    )

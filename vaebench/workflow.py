@@ -16,6 +16,7 @@ from vaebench.environment import available_cores
 from vaebench.errors import UserError
 from vaebench.files import try_to_write
 from vaebench.fingerprint import PACKAGE
+from vaebench.keys import is_classified
 from vaebench.loading import LoadedExperiment
 from vaebench.specification import load
 from vaebench.store import Results
@@ -55,13 +56,16 @@ def run(experiment: str | Path, results: str | Path = "results", cores: int | No
         arguments = [verb, what, *options, "--results", str(results.root)]
         return Job(arguments, folder.log(verb, *options[1:]), n_runs)
 
+    needs_classifier = loaded.needs_classifier and not is_classified(loaded.dataset, results)
     steps = [
         [] if results.dataset(loaded.dataset.name).exists() else [job("prepare", loaded.dataset.argument)],
+        [job("classify", loaded.dataset.argument)] if needs_classifier else [],
         [job("cohort", str(path), "--cohort", cohort.name, n_runs=len(cohort.runs)) for cohort in loaded.cohorts],
         *([job(verb, str(path))] for verb in ("aggregate", "draw", "report")),
     ]
     n_done, n_runs = 0, len(loaded.runs)
     outputs = [folder.report, *([results.dataset(loaded.dataset.name)] if steps[0] else [])]
+    outputs += [results.classifier(loaded.dataset.name).record] if needs_classifier else []
     with stages.claimed(outputs, results), progress.shown(loaded.name, "run") as report:
         report(n_done, n_runs)
         for jobs in steps:
