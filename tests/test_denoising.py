@@ -13,7 +13,7 @@ from test_figures import DIVERGED, EXPERIMENTS, assert_fits, make_tables
 
 from vaebench import denoising, jobs, keys, specification, splits, tables
 from vaebench.corruptions import CORRUPTIONS
-from vaebench.denoising import CLEAN, CORRUPTED_BY, LINEAR, NOISY
+from vaebench.denoising import CLEAN, CORRUPTED_BY, NOISY
 from vaebench.denoising_figures import DASHES
 from vaebench.figures import FIGURES
 from vaebench.files import read_arrays, write_arrays, write_json
@@ -22,7 +22,7 @@ from vaebench.images import Images
 from vaebench.plotting import Source, styled
 from vaebench.principal_components import principal_components
 from vaebench.store import Results
-from vaebench.task_scores import MODEL
+from vaebench.task_scores import MODEL, PCA
 from vaebench.tasks import Denoising
 
 CONDITIONS = [corruption.label for corruption in CORRUPTED_BY]
@@ -144,14 +144,14 @@ def test_principal_components_keep_the_noise_within_the_plane_of_the_images():
         # The patterns are orthogonal, each of length 4.
         within = (noise @ patterns.T.numpy() / 4) ** 2
         distance = np.sqrt(within.sum(axis=1) / 16).mean()
-        assert value(scores, corruption.label, "distance", LINEAR) == pytest.approx(distance, rel=1e-2)
+        assert value(scores, corruption.label, "distance", PCA) == pytest.approx(distance, rel=1e-2)
         assert distance < value(scores, corruption.label, "distance", NOISY)
 
 
 def test_the_noise_is_the_same_for_all_models(few):
     one, other = score(few, lambda x: x), score(few, lambda x: 0 * x)
     np.testing.assert_array_equal(one.pictures["noisy"], other.pictures["noisy"])
-    for baseline in (NOISY, LINEAR):
+    for baseline in (NOISY, PCA):
         of_one, of_other = (
             [finding for finding in scores.findings if finding.method == baseline] for scores in (one, other)
         )
@@ -244,7 +244,7 @@ def test_the_figure_by_corruption_marks_every_mean(source):
             line.get_ydata()[0] for line in of_variant if line.get_linestyle() == "-" and len(set(line.get_ydata())) == 1
         ]
         assert set(psnr.loc[(variant, CLEAN), "mean"]) <= set(above)
-    for method in (NOISY, LINEAR):
+    for method in (NOISY, PCA):
         lines = [line for line in ax.lines if line.get_linestyle() == DASHES[method]]
         # One for all variants, which have the same code size.
         assert [line.get_ydata()[0] for line in lines] == psnr.loc[("plain", method), "mean"].tolist()
@@ -282,7 +282,7 @@ def test_the_figures_fit_whatever_the_variants_are(name, tmp_path):
         noisy, denoised = random.integers(256, size=(2, 5, 3, 64), dtype=np.uint8)
         write_arrays(files.task_pictures("denoising"), {"clean": clean, "noisy": noisy, "denoised": denoised})
         write_json(files.task("denoising"), {})
-        found = itertools.product(["denoising"], CONDITIONS, ["PSNR"], [MODEL, NOISY, LINEAR, CLEAN])
+        found = itertools.product(["denoising"], CONDITIONS, ["PSNR"], [MODEL, NOISY, PCA, CLEAN])
         rows += [[*(getattr(run, key) for key in keys_of_rows), *each, *random.uniform(9, 20, 3)] for each in found]
     columns = [*keys_of_rows, *tables.FINDING, "mean", "low", "high"]
     source = Source(

@@ -66,8 +66,14 @@ def results(tmp_path) -> Results:
     return Results(tmp_path / "results")
 
 
-def make(experiment, results) -> None:
+def prepare(experiment, results) -> None:
     splits.prepare(experiment.dataset, results)
+    if any(task.needs_classifier for task in experiment.tasks):
+        jobs.classify(experiment.dataset, results)
+
+
+def make(experiment, results) -> None:
+    prepare(experiment, results)
     for cohort in experiment.cohorts:
         jobs.train_cohort(experiment, cohort, results)
         jobs.evaluate_cohort(experiment, cohort, results)
@@ -172,7 +178,7 @@ def test_scores_do_not_depend_on_what_is_scored_beside_a_run(write_experiment, r
     experiment = load(write_experiment(tasks=kinds, grid={"left_out": [None, 3]}))
     make(experiment, results)
     alone = Results(tmp_path / "alone")
-    splits.prepare(experiment.dataset, alone)
+    prepare(experiment, alone)
     for run in experiment.runs[-3::2]:
         jobs.train_alone(experiment, run, alone)
         jobs.evaluate_alone(experiment, run, alone)
@@ -180,5 +186,15 @@ def test_scores_do_not_depend_on_what_is_scored_beside_a_run(write_experiment, r
         for task in (task for task in experiment.tasks if task.applies(run)):
             one, other = (json.loads(folder.task(task.kind).read_text()) for folder in folders)
             assert one["findings"], task.kind
+            condition, score = task.headline_finding
+            own = [
+                finding["value"]
+                for finding in one["findings"]
+                if (finding["score"], finding["method"]) == (score, MODEL) and condition in (None, finding["condition"])
+            ]
+            assert np.mean(own) == pytest.approx(one["metrics"][task.headline]["value"]), "it stands among its findings"
+            assert {finding["method"] for finding in one["findings"]} - {MODEL} == set(task.methods), (
+                "and all are explained"
+            )
             for part in ("key", "metrics", "findings", "files"):
                 assert one[part] == other[part], (task.kind, part)

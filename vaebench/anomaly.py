@@ -11,13 +11,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from vaebench.detection import AUROC, CHANCE, PCA, PRECISION, UNSEEN_CLASS, auroc, average_precision, by_score, unseen_data
+from vaebench.detection import AUROC, PRECISION, UNSEEN_CLASS, auroc, average_precision, by_score, unseen_data
 from vaebench.evaluation import IMAGE_BLOCK, evidence
 from vaebench.images import blocks, padded
 from vaebench.metrics import Estimate
 from vaebench.model import importance_samples
 from vaebench.subject import Subject
-from vaebench.task_scores import MODEL, Finding, TaskScores
+from vaebench.task_scores import CHANCE, MODEL, PCA, Finding, TaskScores
 from vaebench.tasks import Anomaly
 
 # Samples of z an image, where the evaluation has no fewer. On MNIST 100 changed the AUROC by −ELBO by 0.0004, by NLL 0.003.

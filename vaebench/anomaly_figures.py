@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vaebench.detection import AUROC, CHANCE, PCA, UNSEEN_CLASS, by_score
+from vaebench.detection import AUROC, UNSEEN_CLASS, by_score
 from vaebench.files import read_arrays
 from vaebench.picture_panels import Row, rows_side_by_side
 from vaebench.plotting import DOUBLE, GREY, Figures, Source, add_legend, legend_entry, subplots, word, wrapped
-from vaebench.task_scores import MODEL
+from vaebench.task_scores import CHANCE, MODEL, PCA
 from vaebench.wording import setting
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from vaebench.pictures import grey, spread
 from vaebench.principal_components import PrincipalComponents
 from vaebench.streams import generator
 from vaebench.subject import Subject
-from vaebench.task_scores import MODEL, Finding, TaskScores
+from vaebench.task_scores import MODEL, PCA, Finding, TaskScores
 from vaebench.tasks import Denoising
 
 CORRUPTED_BY = (*(GaussianNoise(sigma=sigma) for sigma in (0.1, 0.3, 0.5)), SaltAndPepper(share=0.2), MaskedBlock(side=0.5))
@@ -24,7 +24,7 @@ MOST_IMAGES = 2000
 N_PICTURES = 3
 # Beside the model: the corrupted image as it is; its projection on as many principal components of the training images as
 # the code has dimensions; and what the model makes of the clean image, which mends nothing and loses what the code loses.
-NOISY, LINEAR, CLEAN = "noisy image", "PCA", "clean input"
+NOISY, CLEAN = "noisy image", "clean input"
 
 # Of one method, by score, a number an image: [N].
 Scores = dict[str, np.ndarray]
@@ -41,7 +41,7 @@ def score(subject: Subject, task: Denoising) -> TaskScores:
         corruption.label: {
             MODEL: scores(clean, images, shape),
             NOISY: _scores_of_noisy(*of, shape, corruption),
-            LINEAR: _scores_of_components(*of, shape, corruption, components),
+            PCA: _scores_of_components(*of, shape, corruption, components),
             CLEAN: of_clean,
         }
         for corruption, images in zip(CORRUPTED_BY, denoised, strict=True)

@@ -11,7 +11,6 @@ from vaebench.metrics import Estimate
 # What findings of the task "anomaly" are called.
 UNSEEN_CLASS = "class left out"
 AUROC, PRECISION = "AUROC", "average precision"
-PCA, CHANCE = "PCA", "chance"
 
 
 def unseen_data(kind: str) -> str:

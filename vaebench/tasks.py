@@ -52,8 +52,9 @@ class Task:
     metrics: ClassVar[tuple[Metric, ...]]
     # The one of them that the table of variants and tasks shows and ranks by.
     headline: ClassVar[str]
-    # Condition and score of the findings that the headline stands among: what other methods have there it is held to.
-    headline_finding: ClassVar[tuple[str, str]]
+    # Condition and score of the findings that the headline stands among: what other methods have there it is held to. Where
+    # the condition is None, it is their mean over all conditions.
+    headline_finding: ClassVar[tuple[str | None, str]]
     # What these other methods are, baselines and floors, for people: name -> a sentence.
     methods: ClassVar[dict[str, str]] = {}
     # Whether it looks through the eyes of the data set's classifier (`vaebench.classifier`).
@@ -119,6 +120,11 @@ class Generation(Task):
     title = "Generation"
     module = "generation"
     headline = "frechet_distance"
+    headline_finding = (None, "Fréchet distance")
+    methods = {
+        "real images": "Floor: as many real images that are not among the scored ones, in place of samples.",
+        "one image": "The other end: one real image, again and again.",
+    }
     needs_classifier = True
     needs_of_runs = "each leaves a class out, which its samples cannot have"
     metrics = (
@@ -183,6 +189,12 @@ class Denoising(Task):
     module = "denoising"
     definitions = (GaussianNoise, SaltAndPepper, MaskedBlock)
     headline = "denoising_psnr"
+    headline_finding = (None, "PSNR")
+    methods = {
+        "noisy image": "Baseline: the corrupted image, left as it is.",
+        "PCA": "Baseline: its projection on as many principal components as the code has dimensions.",
+        "clean input": "Bound: what the model makes of the clean image, which loses what the code loses.",
+    }
     metrics = (
         Metric(
             name="denoising_psnr",
@@ -225,8 +237,8 @@ class Anomaly(Task):
     headline = "anomaly_auroc"
     headline_finding = ("class left out", "AUROC")
     methods = {
-        "PCA": "the squared error of as many principal components of the training images as there are latent dimensions",
-        "chance": "a score that knows nothing: AUROC 0.5, average precision the share of anomalous images",
+        "PCA": "Baseline: the squared error of as many principal components as the code has dimensions.",
+        "chance": "Floor: a score that knows nothing: AUROC 0.5, average precision the share of anomalies.",
     }
     needs_of_runs = (
         "it needs a class that is left out, by the setting left_out, or a data set that has another beside it "
@@ -281,6 +293,12 @@ class FewLabels(OfClasses):
     title = "Learning from few labels"
     module = "few_labels"
     headline = "accuracy_100"
+    headline_finding = (labels_condition(100), ACCURACY)
+    methods = {
+        "PCA": "Baseline: the same on principal components, as many as the code has dimensions.",
+        "pixels": "Baseline: the same on pixel values.",
+        "chance": "Floor: the most frequent class, always.",
+    }
     metrics = (
         *(
             Metric(
@@ -301,7 +319,7 @@ class FewLabels(OfClasses):
             label="nearest neighbours, 100 labels",
             unit="",
             better="higher",
-            definition="Accuracy of the nearest neighbours among posterior means with 100 labels, mean over 10 draws of them.",
+            definition="Accuracy of the nearest posterior means among 100 with labels, mean over 10 draws of them.",
             reference="Kingma et al. 2014b",
         ),
     )
@@ -316,6 +334,12 @@ class Representation(OfClasses):
     title = "Representation"
     module = "representation"
     headline = "linear_probe"
+    headline_finding = ("", "linear probe")
+    methods = {
+        "PCA": "Baseline: the same on principal components, as many as the code has dimensions.",
+        "pixels": "Baseline: the same on pixel values.",
+        "chance": "Floor: the most frequent class, always, and clusters that are drawn.",
+    }
     metrics = (
         Metric(
             name="linear_probe",

@@ -112,7 +112,10 @@ def _headline_baselines(
     """What each headline is held to. Methods whose numbers depend on the variant are none, as each variant has its own."""
     parts = []
     for task in tasks:
-        of_headline = (findings[["task", "condition", "score"]] == [task.kind, *task.headline_finding]).all(axis=1)
+        condition, score = task.headline_finding
+        of_headline = (findings.task == task.kind) & (findings.score == score)
+        if condition is not None:
+            of_headline &= findings.condition == condition
         parts.append(_over_classes(findings[of_headline], place).assign(column=task.headline))
     if not parts:
         return pd.DataFrame(columns=["method"])
