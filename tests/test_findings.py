@@ -38,7 +38,7 @@ def metric(label: str, unit: str, better: str | None, per_likelihood: bool = Fal
 def means(*rows) -> pd.DataFrame:
     """Rows (variant, latent_size, measure, mean, low, high, n) of the ELBO."""
     columns = [*KEYS, "measure", "elbo", "elbo_low", "elbo_high", "n"]
-    return pd.DataFrame(rows, columns=columns).assign(binarisation="none")
+    return pd.DataFrame(rows, columns=columns).assign(binarisation="none", left_out=None)
 
 
 def summary(*rows) -> pd.DataFrame:
@@ -48,7 +48,7 @@ def summary(*rows) -> pd.DataFrame:
 
 def runs(*rows) -> pd.DataFrame:
     """Rows (variant, measure, binarisation); they have the metrics that are the same for all likelihoods, and the ELBO."""
-    made = pd.DataFrame(rows, columns=["variant", "measure", "binarisation"])
+    made = pd.DataFrame(rows, columns=["variant", "measure", "binarisation"]).assign(left_out=None)
     scores = {name: 0.0 if name == "elbo" or not metric.per_likelihood else NAN for name, metric in METRICS.items()}
     constant = {"likelihood": "bernoulli", "status": "trained", "diverged_epoch": None, "diverged_because": None} | scores
     return made.assign(run_id=made.variant + "-s0", **constant)

@@ -55,6 +55,7 @@ def test_bold_is_what_is_apart_from_all_that_it_is_compared_with():
         {
             "measure": ["mass", "mass", "density"],
             "binarisation": "none",
+            "left_out": None,
             "elbo": [-9.0, -10.0, -1.0],
             "elbo_low": [-9.2, -10.4, -1.1],
             "elbo_high": [-8.8, -9.6, -0.9],

@@ -12,7 +12,7 @@ from vaebench.ranking import Rank, ranks
 def summary(metric: str, *rows: tuple) -> pd.DataFrame:
     """rows: measure, binarisation, mean, low, high."""
     columns = ["measure", "binarisation", metric, f"{metric}_low", f"{metric}_high"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=columns).assign(left_out=None)
 
 
 def test_overlapping_intervals_share_places():
@@ -44,6 +44,12 @@ def test_likelihoods_of_another_measure_and_other_data_are_ranked_apart():
     assert not any(rank.is_best for rank in ranks(summary("elbo", *rows), METRICS["elbo"]))
     # Squared errors are in pixel values whatever the likelihood, but only of the same images.
     assert [str(rank) for rank in ranks(summary("squared_error", *rows), METRICS["squared_error"])] == ["1", "2", "1"]
+
+
+def test_numbers_of_runs_without_different_classes_are_ranked_apart():
+    table = summary("squared_error", *(("mass", "none", value, value, value) for value in (1, 2, 3, 4)))
+    table = table.assign(left_out=[None, "3", None, "3"])
+    assert [str(rank) for rank in ranks(table, METRICS["squared_error"])] == ["1", "1", "2", "2"]
 
 
 def test_without_intervals_every_place_is_open():

@@ -16,7 +16,7 @@ def sentences(elbo, distance, cleaned, names="abcdef", sizes=None, measures=None
     n = len(elbo)
     columns = {"elbo": elbo, "common_bits_per_dim": [None] * n, "distance": distance, "cleaned": cleaned}
     rows = pd.DataFrame({"variant": list(names[:n]), "latent_size": sizes or 2, "measure": measures or "mass"})
-    rows = rows.assign(binarisation="none", likelihood="bernoulli", n=5, n_diverged=0)
+    rows = rows.assign(binarisation="none", left_out=None, likelihood="bernoulli", n=5, n_diverged=0)
     for name, means in columns.items():
         means = pd.Series(means, dtype=float)
         rows = rows.assign(**{name: means, f"{name}_low": means - SPREAD, f"{name}_high": means + SPREAD})

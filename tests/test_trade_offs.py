@@ -24,7 +24,7 @@ def runs(*rows, metrics=("elbo", "distance")) -> pd.DataFrame:
 def summary_of(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """A row for each group of seeds, without numbers: those of the whole table of variants come from the runs."""
     rows = table[keys].drop_duplicates().reset_index(drop=True)
-    return rows.assign(likelihood="bernoulli", measure="mass", binarisation="none", n=3, n_diverged=0)
+    return rows.assign(likelihood="bernoulli", measure="mass", binarisation="none", left_out=None, n=3, n_diverged=0)
 
 
 def findings(*rows, keys=KEYS) -> pd.DataFrame:

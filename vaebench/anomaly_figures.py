@@ -145,11 +145,13 @@ def anomaly_scores(source: Source) -> Drawing:
     for ax, (label, run) in zip(axes.flat, shown, strict=False):
         pictures = _pictures(source, run)
         kinds = pictures["normal"], pictures["anomalous"]
-        bins = np.linspace(*np.quantile(np.concatenate(kinds), (0, 0.99)), 40)
+        bins = np.linspace(*np.quantile(np.concatenate(kinds), (0, 0.99)), 25)
         ax.hist(kinds[0], bins, density=True, color="0.75")
         ax.hist(kinds[1], bins, density=True, histtype="step", color=source.looks[run.variant]["color"], linewidth=1.2)
         ax.set_title(wrapped(label, 0.8 * DOUBLE / n_columns))
         ax.set(xlabel="−ELBO [nats]", yticks=[])
+    kinds = {"scored images": {"marker": "s", "color": "0.75"}, "images never seen": {"color": GREY, "linestyle": "-"}}
+    add_legend(drawing, [legend_entry(label, **look) for label, look in kinds.items()])
     return drawing
 
 
