@@ -11,7 +11,7 @@ from vaebench.fingerprint import PACKAGE, direct_imports
 # From the ground up; a module imports only modules of lower floors. docs/design.md says what each is for.
 FLOORS = [
     {"errors", "registry", "layers", "levels", "linear_optimum", "optimiser", "progress", "divergence"},
-    {"scores", "device", "disk"},
+    {"scores", "device", "disk", "label_draws"},
     {"latent_dimensions", "locks", "files"},
     {
         "datasets",
