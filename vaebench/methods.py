@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import math
 from collections.abc import Callable
+from types import NoneType
 from typing import Any
 
 import yaml
@@ -80,12 +81,15 @@ def _value(value: Any) -> str:
         return f"{name[1]} ({described})" if inner else name[1]
     if isinstance(value, tuple):
         return "-".join(map(str, value))
+    if value is None:
+        return "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def definitions(experiment: Experiment) -> dict[str, str]:
     """Each registered name that the runs use, and the first paragraph of what its author says of it."""
-    used = {(name, type(getattr(run, name))): None for name in REGISTRIES for run in experiment.first_runs}
+    asked_for = {(name, type(getattr(run, name))): None for name in REGISTRIES for run in experiment.first_runs}
+    used = [(name, definition) for name, definition in asked_for if definition is not NoneType]
     return {
         f"{name}: {getattr(definition, REGISTRIES[name].tag)}": " ".join(
             inspect.getdoc(definition).split("\n\n")[0].split()

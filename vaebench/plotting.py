@@ -312,6 +312,8 @@ def word(value: Any) -> str:
         value = list(value.values())
     if isinstance(value, list):
         return " ".join(map(word, value))
+    if value is None:
+        return "none"
     return f"{value:g}" if isinstance(value, float) else str(value).replace("_", " ")
 
 
