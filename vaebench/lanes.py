@@ -44,8 +44,8 @@ class Epoch(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """What is known of the labels of training images: `places` [n] of the labelled ones, for all N `y` one-hot [N, C], to be
-    read at those only, and `is_unlabelled`, 1 or 0, [N]."""
+    """What is known of the labels of N training images: `places` [n] of the labelled ones; for all of them `y` one-hot
+    [N, C], to be read at those only; and `is_unlabelled`, 1 or 0, [N]."""
 
     places: Tensor
     y: Tensor

@@ -1,4 +1,4 @@
-"""M2 (Kingma, Mohamed, Rezende & Welling 2014): a VAE whose decoder is told the class, and a classifier for where it is not.
+"""M2 (Kingma et al. 2014): a VAE whose decoder is told the class, and a classifier for where nobody tells it.
 
 p(x, y, z) = p(x|y, z) p(y) p(z) with uniform p(y); q(y, z|x) = q(y|x) q(z|x, y). In nats per image, with C classes:
 
@@ -6,9 +6,9 @@ p(x, y, z) = p(x|y, z) p(y) p(z) with uniform p(y); q(y, z|x) = q(y|x) q(z|x, y)
     unlabelled   U(x)    = Σ_y q(y|x) L(x, y) - H(q(y|x))
                          = Σ_y q(y|x) (-E log p(x|y, z) + KL(q(z|x, y) ‖ p(z))) + KL(q(y|x) ‖ p(y))
 
-so -L bounds log p(x, y), -U bounds log p(x), and both are a distortion and a rate. The paper minimises
-J = Σ_labelled L + Σ_unlabelled U + α · mean_labelled(-log q(y|x)) with α = 0.1 · N over N images, N_l of them labelled. Here
-J / N is minimised, (N_u / N) mean U + (N_l / N) mean L + 0.1 · mean cross-entropy: the weight of the last is α / N.
+so -L bounds log p(x, y), -U bounds log p(x), and both are a distortion and a rate. Of N images, N_l of them labelled, the
+paper minimises J = Σ_labelled L + Σ_unlabelled U + α · mean_labelled(-log q(y|x)) with α = 0.1 · N. Here J / N is
+minimised, (N_u / N) mean U + (N_l / N) mean L + (α / N) mean cross-entropy, so that the weight of the last is 0.1.
 """
 
 from __future__ import annotations
@@ -54,6 +54,14 @@ class M2(VAE):
     def n_classes(self) -> int:
         return self.encoder.n_classes
 
+    @property
+    def code_size(self) -> int:
+        return self.latent_size + self.n_classes
+
+    @property
+    def of_images(self) -> tuple[nn.Module, ...]:
+        return self.classifier, self.encoder
+
     def class_log_probabilities(self, x: Tensor) -> Tensor:
         """log q(y|x) of each class: [B, D] -> [B, C]."""
         return self.classifier(x).log_softmax(-1)
@@ -93,8 +101,8 @@ class M2(VAE):
     def importance_samples(self, x: Tensor, noise: Tensor) -> Samples:
         """x [B, D], noise [K, B, Z] from N(0, I) -> K samples of z an image for every class, and y summed out.
 
-        log_likelihood: Σ_y q(y|x) log p(x|y, z). log_weight: log Σ_y p(x|y, z) p(y) p(z) / q(z|x, y), whose mean over
-        samples is an unbiased estimate of p(x).
+        parameters: of the most probable class. log_likelihood: Σ_y q(y|x) log p(x|y, z). log_weight:
+        log Σ_y p(x|y, z) p(y) p(z) / q(z|x, y); the mean of its exponentials is an unbiased estimate of p(x).
         """
         posteriors = Posterior(*(values.unsqueeze(-3) for values in self.encode_by_class(x)))
         noise = noise.unsqueeze(-4)
@@ -103,8 +111,10 @@ class M2(VAE):
         parameters = self._decode_by_class(z.flatten(-3, -2)).unflatten(-2, z.shape[-3:-1])
         log_likelihood = self.log_likelihood(parameters, x)
         log_weight = log_likelihood + posteriors.log_prior_ratio(noise) - math.log(self.n_classes)
-        q = self.class_log_probabilities(x).exp().mT.unsqueeze(-2)
-        return Samples((q * log_likelihood).sum(-3), log_weight.logsumexp(-3))
+        log_q = self.class_log_probabilities(x)
+        best = log_q.argmax(-1)[..., None, None, :, None]
+        expected = (log_q.exp().mT.unsqueeze(-2) * log_likelihood).sum(-3)
+        return Samples(parameters.take_along_dim(best, -4).squeeze(-4), expected, log_weight.logsumexp(-3))
 
     def training_terms(
         self,

@@ -51,12 +51,11 @@ class ElboTerms(NamedTuple):
 
 
 class Samples(NamedTuple):
-    """K samples of z an image: log p(x|z), and log p(x|z) p(z) / q(z|x), [K, B]; the likelihood's parameters [K, B, P],
-    where an image has one a sample."""
+    """K samples of z an image: the likelihood's parameters [K, B, P]; log p(x|z), and log p(x|z) p(z) / q(z|x), [K, B]."""
 
+    parameters: Tensor
     log_likelihood: Tensor
     log_weight: Tensor
-    parameters: Tensor | None = None
 
 
 class VAE(nn.Module):
@@ -69,6 +68,16 @@ class VAE(nn.Module):
         self.likelihood = likelihood
         self.n_levels = n_levels
         self.latent_size = latent_size
+
+    @property
+    def code_size(self) -> int:
+        """Numbers that the decoder takes."""
+        return self.latent_size
+
+    @property
+    def of_images(self) -> tuple[nn.Module, ...]:
+        """Its modules that take images."""
+        return (self.encoder,)
 
     def encode(self, x: Tensor) -> Posterior:
         """x: [B, D] in [0, 1] -> q(z|x), [B, Z]."""
@@ -111,7 +120,7 @@ class VAE(nn.Module):
         # Samples and images share one axis, so that the decoder is one matrix product a lane.
         parameters = self.decode(posterior.sample(noise).flatten(-3, -2)).unflatten(-2, noise.shape[-3:-1])
         log_likelihood = self.log_likelihood(parameters, x)
-        return Samples(log_likelihood, log_likelihood + posterior.log_prior_ratio(noise), parameters)
+        return Samples(parameters, log_likelihood, log_likelihood + posterior.log_prior_ratio(noise))
 
     def training_terms(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """The same as means over a batch: rate by dimension [Z], and the likelihood's distortion for training []."""
