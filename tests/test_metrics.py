@@ -43,6 +43,9 @@ def scores(**changes) -> Scores:
         "decoder_variance": 0.25,
         "share_at_bound": 0.125,
         "optimum": OPTIMUM,
+        # Ties go to the first class.
+        "class_probabilities": np.array([[0.2, 0.5, 0.3], [0.4, 0.4, 0.2]]),
+        "labels": np.array([1, 2], np.uint8),
     }
     return Scores(**fields | changes)
 
@@ -76,6 +79,7 @@ EXPECTED = {
     "optimal_elbo": (-11, None),  # -(9 + 2)
     "optimal_active_units": (2, None),
     "optimum_gap": (3, 3),  # -11 - (-14)
+    "classifier_accuracy": (0.5, 0.5),  # right and wrong
 }
 # What a run may lack, and the metrics that it then has not.
 OPTIONAL = {
