@@ -56,7 +56,18 @@ def few(digits) -> Images:
     return Images(levels, digits.n_levels, "none", labels)
 
 
-def runs_of(make_experiment, latent_size, hidden, batch_size, likelihood, epochs=3):
+# The same of runs that learn from labels too, with the labelled images of a step before the last.
+SEMI_SUPERVISED = [
+    (2, [128], 128, "bernoulli", 32, True),
+    (3, [112, 16], 96, "gaussian-learned", 64, True),
+    (5, [48], 64, "discretised-logistic", 96, True),
+    (7, [], 32, "bernoulli", 32, False),
+    (3, [16], 96, "bernoulli", 20, False),
+    (8, [16], 100, "gaussian-per-pixel", 32, False),
+]
+
+
+def runs_of(make_experiment, latent_size, hidden, batch_size, likelihood, epochs=3, labelled_batch=None):
     experiment = make_experiment(
         seeds=2,
         defaults={
@@ -65,6 +76,7 @@ def runs_of(make_experiment, latent_size, hidden, batch_size, likelihood, epochs
             "batch_size": batch_size,
             "likelihood": likelihood,
             "epochs": epochs,
+            **({} if labelled_batch is None else {"supervision": {"kind": "m2", "labelled_batch": labelled_batch}}),
         },
         variants=VARIANTS,
         baseline="one",
@@ -98,8 +110,17 @@ def assert_equal_fields(one, other):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_neighbours_change_nothing(make_experiment, few, shape):
-    runs = runs_of(make_experiment, *shape[:-1], epochs=2)
-    assert len(Training(runs, few).stacks) == (1 if shape[-1] else len(runs))
+    assert_neighbours_change_nothing(runs_of(make_experiment, *shape[:-1], epochs=2), few, shape[-1])
+
+
+@pytest.mark.parametrize("shape", SEMI_SUPERVISED, ids=str)
+def test_neighbours_change_nothing_where_there_are_labels(make_experiment, few, shape):
+    runs = runs_of(make_experiment, *shape[:4], epochs=2, labelled_batch=shape[4])
+    assert_neighbours_change_nothing(runs, few, shape[-1])
+
+
+def assert_neighbours_change_nothing(runs, few, is_stacked):
+    assert len(Training(runs, few).stacks) == (1 if is_stacked else len(runs))
     together = {trained.run: trained for trained in train(runs, few)}
     assert all(trained.diverged is None for trained in together.values())
     for members in ([runs[0]], [runs[7], runs[0]], [runs[4], runs[2], runs[0], runs[6], runs[1]]):
@@ -122,8 +143,9 @@ def test_each_rate_penalty_trains_in_its_own_way(make_experiment, digits):
     assert len(set(rates)) == len(VARIANTS)
 
 
-def test_resuming_changes_nothing(make_experiment, digits, tmp_path):
-    runs = runs_of(make_experiment, *SHAPES[0][:-1])
+@pytest.mark.parametrize("labelled_batch", [None, 32])
+def test_resuming_changes_nothing(make_experiment, digits, tmp_path, labelled_batch):
+    runs = runs_of(make_experiment, *SHAPES[0][:-1], labelled_batch=labelled_batch)
     unbroken = train(runs, digits)
     checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", [run.run_id for run in runs])
     training = Training(runs, digits)
