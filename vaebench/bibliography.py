@@ -7,7 +7,7 @@ import unicodedata
 from pathlib import Path
 
 REFERENCES = Path(__file__).with_name("references.bib")
-CITATION = re.compile(r"\b([A-Z][\w-]+)(?: et al\.| (?:&|and) [A-Z][\w-]+)? \(?((?:19|20)\d\d)\b")
+CITATION = re.compile(r"\b([A-Z][\w-]+)(?: et al\.| (?:&|and) [A-Z][\w-]+)? \(?((?:19|20)\d\d[a-z]?)\b")
 
 
 def entries() -> dict[str, str]:

@@ -137,7 +137,7 @@ def interpolations(source: Source) -> Drawing:
     caption=(
         "Of runs with supervision: first in a row a scored image, then the mean images at its posterior mean of z with "
         "each class in turn, at most ten. Where z and class have come apart, a row keeps its style and a column its class "
-        "(Kingma et al. 2014)."
+        "(Kingma et al. 2014b)."
     ),
     applies=lambda source: "supervision" in source.trained and source.trained.supervision.notna().any(),
     raster=True,

@@ -1,4 +1,4 @@
-"""M2 (Kingma et al. 2014): a VAE whose decoder is told the class, and a classifier for where nobody tells it.
+"""M2 (Kingma et al. 2014b): a VAE whose decoder is told the class, and a classifier for where nobody tells it.
 
 p(x, y, z) = p(x|y, z) p(y) p(z) with uniform p(y); q(y, z|x) = q(y|x) q(z|x, y). In nats per image, with C classes:
 

@@ -410,7 +410,7 @@ def optimum_gap(scores: Scores) -> Estimate | None:
     unit="",
     better="higher",
     definition="Share of images whose class is the most probable one of q(y|x): of runs that were told some labels.",
-    reference="Kingma et al. 2014",
+    reference="Kingma et al. 2014b",
 )
 def classifier_accuracy(scores: Scores) -> Estimate | None:
     if scores.class_probabilities is None:

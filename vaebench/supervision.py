@@ -13,7 +13,7 @@ SUPERVISIONS = Registry("supervision")
 @SUPERVISIONS.register
 @dataclass(frozen=True)
 class FewLabels:
-    """The model M2 (Kingma et al. 2014), trained with the labels of a few images and on all others without theirs.
+    """The model M2 (Kingma et al. 2014b), trained with the labels of a few images and on all others without theirs.
 
     `labels` training images, balanced over the classes, come with their labels; `draw` says which of them. A step sees
     `labelled_batch` of them beside a batch of all images; `classifier_weight` is that of their mean cross-entropy, where
