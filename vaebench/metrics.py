@@ -406,7 +406,7 @@ def optimum_gap(scores: Scores) -> Estimate | None:
 
 @METRICS.register(
     family="labels",
-    label="accuracy of q(y|x)",
+    label="classifier accuracy",
     unit="",
     better="higher",
     definition="Share of images whose class is the most probable one of q(y|x): of runs that were told some labels.",
