@@ -90,6 +90,12 @@ OPTIONAL = {
     "decoder_variance": ["sigma", "effective_weight"],
     "share_at_bound": ["share_at_bound"],
     "optimum": ["optimal_elbo", "optimal_active_units", "optimum_gap"],
+    "class_probabilities": ["classifier_accuracy"],
+}
+# And what a model with classes lacks.
+WITH_CLASSES = {
+    "log_ratio": ["mutual_information", "marginal_kl", "dimension_kl"],
+    "permuted_distortion": ["decoder_use"],
 }
 BARE = dict.fromkeys(OPTIONAL)
 
@@ -141,9 +147,9 @@ def test_no_metric_is_expected_that_is_gone():
     assert set(EXPECTED) == set(METRICS)
 
 
-@pytest.mark.parametrize("field", OPTIONAL)
-def test_a_metric_that_does_not_apply_is_left_out(field):
-    assert set(METRICS) - set(compute_all(scores(**{field: None}))) == set(OPTIONAL[field])
+@pytest.mark.parametrize(("field", "metrics"), (OPTIONAL | WITH_CLASSES).items())
+def test_a_metric_that_does_not_apply_is_left_out(field, metrics):
+    assert set(METRICS) - set(compute_all(scores(**{field: None}))) == set(metrics)
 
 
 def test_a_standard_error_is_that_of_the_mean():
