@@ -8,10 +8,12 @@ import torch
 from scipy.special import log_softmax, logsumexp
 from scipy.stats import norm
 
+from vaebench.evaluation import evaluate
 from vaebench.label_draws import label_draw
 from vaebench.lanes import build_model, labels_of
 from vaebench.likelihoods import Bernoulli
 from vaebench.m2 import build_m2
+from vaebench.metrics import compute_all
 from vaebench.networks import Mlp
 from vaebench.training import Training, train
 
@@ -225,3 +227,36 @@ def test_labels_of_other_images_are_never_read(make_experiment, digits):
     training.run_epoch()
     [whole] = train([run], digits)
     assert training.history[0][0][:-1] == whole.history.iloc[0].tolist()[:-1]
+
+
+def test_what_is_scored_is_what_the_model_says(make_experiment, digits):
+    run = semi_supervised(make_experiment, epochs=3)[0]
+    [trained] = train([run], digits)
+    [evaluated] = evaluate([run], [trained.state], digits, n_samples=3)
+    model = build_model(run)
+    model.load_state_dict(trained.state)
+    x = digits.as_pixels(digits["test"])
+    scores = evaluated.scores
+    np.testing.assert_allclose(scores.rate, model.rates(x).sum(1), rtol=1e-4)
+    np.testing.assert_allclose(scores.class_probabilities, model.class_log_probabilities(x).exp(), rtol=1e-4)
+    np.testing.assert_array_equal(scores.labels, digits.labels["test"])
+    found = compute_all(scores)
+    right = scores.class_probabilities.argmax(1) == digits.labels["test"]
+    assert found["classifier_accuracy"].value == right.mean()
+    # A bound of 3 samples is above that of one, and 3 samples give no more than 3.
+    assert -found["nll"].value > found["elbo"].value
+    assert (scores.effective_samples <= 3.0001).all()
+    assert not found.keys() & {
+        "common_bits_per_dim",
+        "mutual_information",
+        "marginal_kl",
+        "total_correlation",
+        "decoder_use",
+    }
+    # With the most probable class in place of each, an analogy is the reconstruction.
+    pictures = evaluated.pictures
+    originals = np.linspace(0, len(x) - 1, 20).round().astype(int)[::2]
+    for analogies, place, reconstruction in zip(pictures.analogies, originals, pictures.reconstructions, strict=False):
+        assert analogies.shape == (10, 64)
+        own = analogies[scores.class_probabilities[place].argmax()]
+        np.testing.assert_allclose(own.astype(int), reconstruction.astype(int), atol=1)
