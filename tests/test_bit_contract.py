@@ -61,7 +61,18 @@ def few(digits) -> Images:
     return Images(levels, digits.n_levels, "none", labels)
 
 
-def runs_of(make_experiment, latent_size, hidden, batch_size, likelihood, epochs=3, corruption=None):
+# The same of runs that learn from labels too, with the labelled images of a step before the last.
+SEMI_SUPERVISED = [
+    (2, [128], 128, "bernoulli", 32, True),
+    (3, [112, 16], 96, "gaussian-learned", 64, True),
+    (5, [48], 64, "discretised-logistic", 96, True),
+    (7, [], 32, "bernoulli", 32, False),
+    (3, [16], 96, "bernoulli", 20, False),
+    (8, [16], 100, "gaussian-per-pixel", 32, False),
+]
+
+
+def runs_of(make_experiment, latent_size, hidden, batch_size, likelihood, epochs=3, corruption=None, labelled_batch=None):
     experiment = make_experiment(
         seeds=2,
         defaults={
@@ -71,6 +82,7 @@ def runs_of(make_experiment, latent_size, hidden, batch_size, likelihood, epochs
             "likelihood": likelihood,
             "epochs": epochs,
             "corruption": corruption,
+            **({} if labelled_batch is None else {"supervision": {"kind": "m2", "labelled_batch": labelled_batch}}),
         },
         variants=VARIANTS,
         baseline="one",
@@ -105,7 +117,17 @@ def assert_equal_fields(one, other):
 @pytest.mark.parametrize(("shape", "corruption"), CASES, ids=str)
 def test_neighbours_change_nothing(make_experiment, few, shape, corruption):
     runs = runs_of(make_experiment, *shape[:-1], epochs=2, corruption=corruption)
-    assert len(Training(runs, few).stacks) == (1 if shape[-1] else len(runs))
+    assert_neighbours_change_nothing(runs, few, shape[-1])
+
+
+@pytest.mark.parametrize("shape", SEMI_SUPERVISED, ids=str)
+def test_neighbours_change_nothing_where_there_are_labels(make_experiment, few, shape):
+    runs = runs_of(make_experiment, *shape[:4], epochs=2, labelled_batch=shape[4])
+    assert_neighbours_change_nothing(runs, few, shape[-1])
+
+
+def assert_neighbours_change_nothing(runs, few, is_stacked):
+    assert len(Training(runs, few).stacks) == (1 if is_stacked else len(runs))
     together = {trained.run: trained for trained in train(runs, few)}
     assert all(trained.diverged is None for trained in together.values())
     for members in ([runs[0]], [runs[7], runs[0]], [runs[4], runs[2], runs[0], runs[6], runs[1]]):
@@ -128,9 +150,13 @@ def test_each_rate_penalty_trains_in_its_own_way(make_experiment, digits):
     assert len(set(rates)) == len(VARIANTS)
 
 
-@pytest.mark.parametrize(("shape", "corruption"), [(SHAPES[0], None), *CORRUPTED], ids=str)
-def test_resuming_changes_nothing(make_experiment, digits, tmp_path, shape, corruption):
-    runs = runs_of(make_experiment, *shape[:-1], corruption=corruption)
+@pytest.mark.parametrize(
+    ("shape", "corruption", "labelled_batch"),
+    [(SHAPES[0], None, None), (SHAPES[0], None, 32), *((*case, None) for case in CORRUPTED)],
+    ids=str,
+)
+def test_resuming_changes_nothing(make_experiment, digits, tmp_path, shape, corruption, labelled_batch):
+    runs = runs_of(make_experiment, *shape[:-1], corruption=corruption, labelled_batch=labelled_batch)
     unbroken = train(runs, digits)
     checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", [run.run_id for run in runs])
     training = Training(runs, digits)

@@ -31,6 +31,7 @@ FLOORS = [
         "sample_quality",
         "label_draws",
         "probes",
+        "supervision",
     },
     {
         "experiment_file",
@@ -46,7 +47,7 @@ FLOORS = [
         "tasks",
         "detection",
     },
-    {"specification", "stack", "costs", "trade_offs", "classifier"},
+    {"specification", "stack", "costs", "trade_offs", "classifier", "m2"},
     {"images", "keys", "presentation", "selection", "template"},
     {"lanes", "pictures", "tables", "wording", "stages"},
     {"evaluation", "training", "memory", "weights", "mlflow_pages"},
@@ -109,6 +110,7 @@ WITH_TORCH = {
     "classifier",
     "few_labels",
     "features",
+    "m2",
 }
 WITHOUT_TORCH = sorted(set.union(*FLOORS) - WITH_TORCH - {"__main__"})
 HEAVY = ("torch", "mlflow", "snakemake", "matplotlib", "seaborn", "sklearn", "tqdm")

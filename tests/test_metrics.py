@@ -43,6 +43,9 @@ def scores(**changes) -> Scores:
         "decoder_variance": 0.25,
         "share_at_bound": 0.125,
         "optimum": OPTIMUM,
+        # Ties go to the first class.
+        "class_probabilities": np.array([[0.2, 0.5, 0.3], [0.4, 0.4, 0.2]]),
+        "labels": np.array([1, 2], np.uint8),
     }
     return Scores(**fields | changes)
 
@@ -76,6 +79,7 @@ EXPECTED = {
     "optimal_elbo": (-11, None),  # -(9 + 2)
     "optimal_active_units": (2, None),
     "optimum_gap": (3, 3),  # -11 - (-14)
+    "classifier_accuracy": (0.5, 0.5),  # right and wrong
 }
 # What a run may lack, and the metrics that it then has not.
 OPTIONAL = {
@@ -86,6 +90,12 @@ OPTIONAL = {
     "decoder_variance": ["sigma", "effective_weight"],
     "share_at_bound": ["share_at_bound"],
     "optimum": ["optimal_elbo", "optimal_active_units", "optimum_gap"],
+    "class_probabilities": ["classifier_accuracy"],
+}
+# And what a model with classes lacks.
+WITH_CLASSES = {
+    "log_ratio": ["mutual_information", "marginal_kl", "dimension_kl"],
+    "permuted_distortion": ["decoder_use"],
 }
 BARE = dict.fromkeys(OPTIONAL)
 
@@ -137,9 +147,9 @@ def test_no_metric_is_expected_that_is_gone():
     assert set(EXPECTED) == set(METRICS)
 
 
-@pytest.mark.parametrize("field", OPTIONAL)
-def test_a_metric_that_does_not_apply_is_left_out(field):
-    assert set(METRICS) - set(compute_all(scores(**{field: None}))) == set(OPTIONAL[field])
+@pytest.mark.parametrize(("field", "metrics"), (OPTIONAL | WITH_CLASSES).items())
+def test_a_metric_that_does_not_apply_is_left_out(field, metrics):
+    assert set(METRICS) - set(compute_all(scores(**{field: None}))) == set(metrics)
 
 
 def test_a_standard_error_is_that_of_the_mean():

@@ -14,7 +14,7 @@ from torch.distributions import Normal, kl_divergence
 
 from vaebench.layers import ConstantHead
 from vaebench.likelihoods import LIKELIHOODS, Bernoulli, Gaussian
-from vaebench.model import VAE, Posterior, build, importance_samples
+from vaebench.model import VAE, Posterior, build
 from vaebench.networks import NETWORKS, Linear, Mlp
 
 FEW = settings(derandomize=True, deadline=None, max_examples=100, database=None)
@@ -111,7 +111,7 @@ def test_every_network_builds_an_encoder_and_a_decoder_of_any_size(network, like
         rate, distortion = model.training_terms(x, noise)
         assert rate.shape == (latent_size,)
         assert distortion.shape == ()
-        samples = importance_samples(model, x, torch.randn(4, 5, latent_size))
+        samples = model.importance_samples(x, torch.randn(4, 5, latent_size))
         assert samples.parameters.shape == (4, 5, n_outputs)
         assert samples.log_likelihood.shape == samples.log_weight.shape == (4, 5)
 
@@ -215,7 +215,7 @@ LINEAR = pytest.mark.parametrize("network", [Mlp(hidden=()), Linear()], ids=["ml
 def test_the_weights_of_an_exact_posterior_are_p_of_x_for_every_sample(network, sigma):
     model, mean, covariance = linear_vae(network, sigma)
     x = np.random.default_rng(1).multivariate_normal(mean, covariance, size=10)
-    log_weight = importance_samples(model, torch.tensor(x), normal(4, 10, 3)).log_weight
+    log_weight = model.importance_samples(torch.tensor(x), normal(4, 10, 3)).log_weight
     expected = stats.multivariate_normal(mean, covariance).logpdf(x)
     np.testing.assert_allclose(log_weight.numpy(), np.tile(expected, (4, 1)), rtol=1e-10)
 
@@ -240,7 +240,7 @@ def test_the_bound_rises_with_the_number_of_samples_and_stays_below_log_p_of_x(n
     exact = stats.multivariate_normal(mean, covariance).logpdf(x[0])
     n_repeats = 4000
     noise = normal(64, n_repeats, 3)
-    samples = importance_samples(model, torch.tensor(x).expand(n_repeats, -1), noise)
+    samples = model.importance_samples(torch.tensor(x).expand(n_repeats, -1), noise)
     bounds, previous = {}, None
     for k in (1, 2, 4, 16, 64):
         bound = samples.log_weight[:k].logsumexp(0) - math.log(k)

@@ -22,7 +22,8 @@ from vaebench.lanes import build_model, lanes_together
 from vaebench.levels import gaussian_log_mass
 from vaebench.likelihoods import Gaussian, GaussianLearned, GaussianOptimal
 from vaebench.linear_optimum import LinearOptimum, linear_optimum
-from vaebench.model import VAE, importance_samples
+from vaebench.m2 import M2
+from vaebench.model import VAE
 from vaebench.networks import Linear
 from vaebench.pictures import N_PICTURES, LatentMeans, Pictures, latent_means, make_pictures
 from vaebench.scores import CORRELATION_SAMPLES, LEVEL_SAMPLES, SIGMA_IMAGES, Scores
@@ -80,8 +81,8 @@ def evaluate(
         for lane, (run, optimum) in enumerate(zip(cohort.runs, optima[start:end], strict=True)):
             fields = {name: values[lane].cpu().numpy() for name, values in by_image.items()}
             sigma = None if sigmas is None else sigmas[lane]
-            scores.append(_scores(run, fields, sigma, optimum, device))
-        pictures = make_pictures(cohort.stack, x, labels, scores, cohort.noise("prior samples", 0, N_PICTURES))
+            scores.append(_scores(run, fields, labels, sigma, optimum, device))
+        pictures = make_pictures(cohort.stack, x, labels, scores, cohort.prior_codes(N_PICTURES))
         latent = [latent_means(of_lane, labels) for of_lane in scores]
         evaluated += map(Evaluated, cohort.runs, scores, pictures, latent)
     return evaluated
@@ -98,11 +99,13 @@ class _Cohort:
         self.likelihood = first.likelihood
         self.n_levels = first.n_levels
         self.latent_size = first.latent_size
+        self.has_classes = first.supervision is not None
         models = []
         for run, state in zip(runs, states, strict=True):
             model = build_model(run)
             model.load_state_dict(state)
             models.append(model.to(device))
+        self._model = models[0]
         self.stack = Stack(models, first.network.stackable)
 
     def noise(self, stream: str, index: int, *shape: int) -> Tensor:
@@ -114,9 +117,15 @@ class _Cohort:
     def _draw(self, seed: int, stream: str, index: int, shape: tuple[int, ...]) -> Tensor:
         return torch.randn(shape, generator=generator(seed, stream, index, self.device), device=self.device)
 
+    def prior_codes(self, n: int) -> Tensor:
+        """[L, n, …], a function of each run's seed; what decoders take beside z is drawn too."""
+        drawn = zip(self.runs, self.noise("prior samples", 0, n), strict=True)
+        return torch.stack([self._model.codes(z, generator(run.seed, "prior classes", 0, self.device)) for run, z in drawn])
+
     def common_sigmas(self) -> list[float] | None:
-        """For each lane, the σ of the common likelihood that suits validation images best; None on binary data."""
-        if self.n_levels == 2:
+        """For each lane, the σ of the common likelihood that suits validation images best; None on binary data, and where
+        grey levels are not scored."""
+        if self.n_levels == 2 or self.has_classes:
             return None
         x = self.images.as_pixels(self.images["validation"]).to(self.device)
         x = x[torch.linspace(0, len(x) - 1, min(len(x), SIGMA_IMAGES)).long()]
@@ -138,7 +147,9 @@ class _Cohort:
             parts.append({name: values[:, : end - start] for name, values in part.items()})
             report(end)
         scores = {name: torch.cat([part[name] for part in parts], dim=1) for name in parts[0]}
-        scores["permuted_distortion"] = self._permuted_distortion(x, scores["z"]) - scores.pop("first_distortion")
+        first_distortion = scores.pop("first_distortion")
+        if not self.has_classes:
+            scores["permuted_distortion"] = self._permuted_distortion(x, scores["z"]) - first_distortion
         return scores
 
     def _score_block(self, x: Tensor, noise: Tensor, sigmas: list[float] | None) -> dict[str, Tensor]:
@@ -154,7 +165,7 @@ class _Cohort:
             log_likelihoods.append(piece.log_likelihood)
             log_weights.append(piece.log_weight)
         log_likelihood, log_weight = (torch.cat(parts, dim=1).double() for parts in (log_likelihoods, log_weights))
-        exact = self.stack.map(VAE.encode, {}, shared={"x": x})
+        exact = self.stack.map(self.stack.kind.encode, {}, shared={"x": x})
         posterior = exact.double()
         scores = evidence(log_likelihood, log_weight) | {
             "first_distortion": -log_likelihood[:, 0],
@@ -163,19 +174,33 @@ class _Cohort:
             "log_variance": posterior.log_variance,
             "z": exact.sample(noise[:, 0]),
         }
-        reconstructions = self.stack.map(VAE.reconstruct, {}, shared={"x": x})
+        if self.has_classes:
+            scores |= self._score_classes(x)
+        reconstructions = self.stack.map(self.stack.kind.reconstruct, {}, shared={"x": x})
         by_lane = [
             self._score_levels(parameters, x, None if sigmas is None else sigmas[lane])
+            | self._score_spread(parameters)
             | self._score_reconstruction(reconstructions[lane], x)
             for lane, parameters in enumerate(first.parameters)
         ]
         return scores | {name: torch.stack([lane[name] for lane in by_lane]) for name in by_lane[0]}
 
     def _sample(self, x: Tensor, noise: Tensor) -> Any:
-        return self.stack.map(importance_samples, {"noise": noise}, shared={"x": x})
+        return self.stack.map(self.stack.kind.importance_samples, {"noise": noise}, shared={"x": x})
+
+    def _score_classes(self, x: Tensor) -> dict[str, Tensor]:
+        """What M2 says of classes, and the KLs that depend on them."""
+        rates = self.stack.map(M2.rates, {}, shared={"x": x})
+        log_q = self.stack.map(M2.class_log_probabilities, {}, shared={"x": x})
+        return {"kl": rates[..., :-1], "class_kl": rates[..., -1], "class_probabilities": log_q.double().exp()}
 
     def _score_levels(self, parameters: Tensor, x: Tensor, sigma: float | None) -> dict[str, Tensor]:
-        """What one lane's likelihood says of grey levels and of its own spread: parameters [S, B, P] -> name -> [B]."""
+        """What one lane's likelihood says of grey levels: parameters [S, B, P] -> name -> [B].
+
+        Nothing where there are classes: parameters are those of one only, so that this would be no bound.
+        """
+        if self.has_classes:
+            return {}
         scores = {}
         log_mass = self.likelihood.log_mass(parameters, x, self.n_levels)
         if log_mass is not None:
@@ -184,6 +209,11 @@ class _Cohort:
             mean = self.likelihood.mean(parameters)
             common = gaussian_log_mass(mean, mean.new_tensor(sigma, dtype=torch.float64), x, self.n_levels)
             scores["common_level_distortion"] = -common.sum(-1).mean(0)
+        return scores
+
+    def _score_spread(self, parameters: Tensor) -> dict[str, Tensor]:
+        """What one lane's likelihood says of its own spread: parameters [S, B, P] -> name -> [B]."""
+        scores = {}
         deviation = self.likelihood.standard_deviation(parameters)
         if deviation is not None:
             scores["decoder_variance"] = deviation.double().square().mean(-1).expand(parameters.shape[:2]).mean(0)
@@ -223,16 +253,28 @@ def evidence(log_likelihood: Tensor, log_weight: Tensor) -> dict[str, Tensor]:
 
 
 def _scores(
-    run: Run, fields: dict[str, np.ndarray], sigma: float | None, optimum: LinearOptimum | None, device: str
+    run: Run,
+    fields: dict[str, np.ndarray],
+    labels: np.ndarray | None,
+    sigma: float | None,
+    optimum: LinearOptimum | None,
+    device: str,
 ) -> Scores:
     """One run's scores from what is known image by image, and from all its posteriors together."""
     z, log_variance = fields.pop("z").astype(float), fields.pop("log_variance")
-    log_ratio, correlation = _information(z, fields["mean"], log_variance, device)
+    rate = fields["kl"].sum(axis=1)
+    if run.supervision is None:
+        log_ratio, correlation = _information(z, fields["mean"], log_variance, device)
+    else:
+        # The code is z and y: the mixture of all q(z|x, y) at one y each is not its aggregate posterior.
+        log_ratio = correlation = None
+        rate += fields.pop("class_kl")
+        fields |= {"permuted_distortion": None, "labels": labels}
     overall = {name: float(fields.pop(name).mean()) for name in ("decoder_variance", "share_at_bound") if name in fields}
     return Scores(
         **fields,
         **overall,
-        rate=fields["kl"].sum(axis=1),
+        rate=rate,
         variance=np.exp(log_variance),
         log_ratio=log_ratio,
         correlation=correlation,

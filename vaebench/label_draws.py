@@ -8,7 +8,7 @@ from vaebench.errors import UserError
 
 
 def label_draw(labels: np.ndarray, n_labels: int, draw: int = 0) -> np.ndarray:
-    """Indices of n_labels images, in rising order, the classes balanced (Kingma et al. 2014): labels [N] -> int [n_labels].
+    """Indices of n_labels images in rising order, the classes balanced (Kingma et al. 2014b): labels [N] -> int [n_labels].
 
     What cannot be shared evenly goes to as many classes, drawn too. A draw is a seed of its own: runs with other seeds, and
     all that else learns from these labels, get the same images. Raises UserError where a class has too few.

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from vaebench.device import Replay
 from vaebench.images import Images, blocks, padded
+from vaebench.label_draws import label_draw
+from vaebench.m2 import build_m2
 from vaebench.model import VAE, build
 from vaebench.optimiser import Adam
 from vaebench.stack import Stack, can_stand_together
@@ -26,7 +30,8 @@ class Epoch(NamedTuple):
 
     levels: uint8 [N, D]. order: indices of images [S, steps · B]. noise: [S, steps · B, Z] from N(0, I). weights,
     capacities: [steps, L]. learning_rates: [steps]. corrupted: the pixels that encoders see, [N, D]; none where these are
-    the levels' own.
+    the levels' own. labelled_order, labelled_noise: the same as order and noise of the M labelled images of each step,
+    where there are any.
     """
 
     levels: Tensor
@@ -36,6 +41,17 @@ class Epoch(NamedTuple):
     capacities: Tensor
     learning_rates: Tensor
     corrupted: Tensor = torch.empty(0)
+    labelled_order: Tensor = torch.empty(0)
+    labelled_noise: Tensor = torch.empty(0)
+
+
+class Labels(NamedTuple):
+    """What is known of the labels of N training images: `places` [n] of the labelled ones; for all of them `y` one-hot
+    [N, C], to be read at those only; and `is_unlabelled`, 1 or 0, [N]."""
+
+    places: Tensor
+    y: Tensor
+    is_unlabelled: Tensor
 
 
 class Lanes:
@@ -61,6 +77,10 @@ class Lanes:
         self._stream = torch.tensor([self.seeds.index(run.seed) for run in self._runs], device=self.device)
         self._free_nats = torch.tensor([[run.kl.free_nats] for run in self._runs], device=self.device)
         self._within = torch.arange(first.batch_size, device=self.device)
+        self._labels: Labels | None = None
+        if first.supervision is not None:
+            self._labels = labels_of(first, self.images.labels["train"], self.device)
+            self._within_labelled = torch.arange(first.supervision.labelled_batch, device=self.device)
         self._position = torch.zeros(1, dtype=torch.long, device=self.device)
         self._totals = torch.zeros(2, len(self._runs), dtype=torch.float64, device=self.device)
         self.epoch: Epoch | None = None  # that its steps have read
@@ -81,20 +101,41 @@ class Lanes:
 
     def _step(self) -> None:
         epoch, position = self.epoch, self._position
-        batch = position * len(self._within) + self._within
-        chosen = epoch.order.index_select(1, batch).index_select(0, self._stream)
-        x = self.images.as_pixels(epoch.levels.index_select(0, chosen.flatten())).unflatten(0, chosen.shape)
-        noise = epoch.noise.index_select(1, batch).index_select(0, self._stream)
-        batch_of_lanes = {"x": x, "noise": noise}
+        chosen, noise = self._batch(epoch.order, epoch.noise, self._within)
+        batch = {"x": self._pixels(chosen), "noise": noise}
         if len(epoch.corrupted):
-            batch_of_lanes["seen"] = epoch.corrupted.index_select(0, chosen.flatten()).unflatten(0, chosen.shape)
-        rates, distortion = self.stack.map(VAE.training_terms, batch_of_lanes)
+            batch["seen"] = epoch.corrupted.index_select(0, chosen.flatten()).unflatten(0, chosen.shape)
+        if self._labels is not None:
+            batch |= self._labelled_batch(chosen)
+        rates, distortion, *others = self.stack.map(self.stack.kind.training_terms, batch)
         weight, capacity = (values.index_select(0, position)[0] for values in (epoch.weights, epoch.capacities))
         cost = (rates.maximum(self._free_nats).sum(1) - capacity).abs()
-        gradients = self.stack.gradients((distortion + weight * cost).sum())
+        gradients = self.stack.gradients(sum(others, distortion + weight * cost).sum())
         self.adam.step(gradients, epoch.learning_rates.index_select(0, position)[0])
         self._totals += torch.stack([rates.sum(1), distortion]).detach()
         self._position += 1
+
+    def _batch(self, order: Tensor, noise: Tensor, within: Tensor) -> tuple[Tensor, Tensor]:
+        """Of each lane, which images the step sees, and their noise: [L, B], [L, B, Z]."""
+        batch = self._position * len(within) + within
+        chosen, noise = (values.index_select(1, batch).index_select(0, self._stream) for values in (order, noise))
+        return chosen, noise
+
+    def _pixels(self, chosen: Tensor) -> Tensor:
+        """[L, B] -> [L, B, D]."""
+        return self.images.as_pixels(self.epoch.levels.index_select(0, chosen.flatten())).unflatten(0, chosen.shape)
+
+    def _labelled_batch(self, chosen: Tensor) -> dict[str, Tensor]:
+        """What a step of semi-supervised training reads beside its batch of all images."""
+        epoch, labels = self.epoch, self._labels
+        drawn, noise = self._batch(epoch.labelled_order, epoch.labelled_noise, self._within_labelled)
+        labelled = labels.places[drawn]
+        return {
+            "is_unlabelled": labels.is_unlabelled[chosen],
+            "labelled_x": self._pixels(labelled),
+            "y": labels.y[labelled],
+            "labelled_noise": noise,
+        }
 
     @torch.no_grad()
     def map_images(self, compute: Callable[..., Any], images: dict[str, Tensor], noise: dict[int, Tensor]) -> Any:
@@ -144,10 +185,25 @@ class Lanes:
 
 def lanes_together(runs: Sequence[Run], batch_size: int) -> int:
     """How many of these runs stand in one stack, in batches of that size: all of them, or one."""
-    together = can_stand_together(build_model(runs[0]), runs[0].network.stackable, batch_size)
+    first = runs[0]
+    if first.supervision is not None:
+        batch_size = math.gcd(batch_size, first.supervision.labelled_batch)
+    together = can_stand_together(build_model(first), first.network.stackable, batch_size)
     return len(runs) if together else 1
+
+
+def labels_of(run: Run, labels: np.ndarray, device: str) -> Labels:
+    """What a run with supervision is told of the labels [N] of the training images; raises as `label_draw` does."""
+    places = torch.from_numpy(label_draw(labels, run.supervision.labels, run.supervision.draw))
+    y = torch.nn.functional.one_hot(torch.from_numpy(labels).long(), len(run.dataset.class_names)).float()
+    is_unlabelled = torch.ones(len(labels)).index_fill(0, places, 0)
+    return Labels(places.to(device), y.to(device), is_unlabelled.to(device))
 
 
 def build_model(run: Run) -> VAE:
     """A run's model before training."""
-    return build(run.network, run.likelihood, run.n_levels, run.dataset.n_pixels, run.latent_size, run.seed)
+    shared = (run.network, run.likelihood, run.n_levels, run.dataset.n_pixels, run.latent_size)
+    if run.supervision is None:
+        return build(*shared, run.seed)
+    share = run.supervision.labels / run.dataset.sizes["train"]
+    return build_m2(*shared, len(run.dataset.class_names), run.seed, run.supervision.classifier_weight, share)

@@ -136,6 +136,26 @@ def interpolations(source: Source) -> Drawing:
 
 
 @LATENT_PICTURES.register(
+    title="Analogies",
+    caption=(
+        "Of runs with supervision: first in a row a scored image, then the mean images at its posterior mean of z with "
+        "each class in turn, at most ten. Where z and class have come apart, a row keeps its style and a column its class "
+        "(Kingma et al. 2014b)."
+    ),
+    applies=lambda source: "supervision" in source.trained and source.trained.supervision.notna().any(),
+    raster=True,
+)
+def analogies(source: Source) -> Drawing:
+    rows = []
+    for label, pictures in _pictures_by_label(source).items():
+        shown = pictures.get("analogies", [])
+        pairs = zip(pictures.get("originals", []), shown, strict=False)
+        rows += [Row("" if index else label, np.vstack([pair[0], pair[1]])) for index, pair in enumerate(pairs)]
+    # No run of these may have trained at the chosen point.
+    return _side_by_side(source, {"": rows or [Row("no run has trained", None)]})
+
+
+@LATENT_PICTURES.register(
     title="Portrait",
     caption=(
         "Scored images and their reconstructions; others and samples from the prior; one image's code with its most and "

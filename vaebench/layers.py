@@ -32,6 +32,33 @@ class Perceptron(nn.Sequential):
         return _Perceptron.apply(x, *self.parameters())
 
 
+class ByClass(nn.Module):
+    """A perceptron that reads which of `n_classes` an image is of beside the image, for every class at once.
+
+    As its input is [x, one-hot y], what x brings to its first layer is the same for all classes, and computed once.
+    """
+
+    def __init__(self, perceptron: Perceptron, n_classes: int):
+        super().__init__()
+        self.perceptron = perceptron
+        self.n_classes = n_classes
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [..., B, D] -> the perceptron's outputs for each class y, [..., C, B, O]."""
+        weight, bias, *others = self.perceptron.parameters()
+        of_pixels, of_classes = weight.split([weight.shape[-1] - self.n_classes, self.n_classes], dim=-1)
+        x = x.expand(len(weight), -1, -1) if weight.dim() == 3 else x
+        outputs = _affine(x, of_pixels, bias).unsqueeze(-3) + of_classes.mT.unsqueeze(-2)
+        if others:
+            outputs = _Perceptron.apply(outputs.relu_().flatten(-3, -2), *others)
+            outputs = outputs.unflatten(-2, (self.n_classes, -1))
+        return outputs
+
+    def at(self, x: Tensor, y: Tensor) -> Tensor:
+        """The same for one class each: x [..., B, D], y one-hot [..., B, C] -> [..., B, O]."""
+        return self.perceptron(torch.cat([x, y], dim=-1))
+
+
 class _Perceptron(torch.autograd.Function):
     """All layers at once, with gradients laid out as the parameters are, for the optimiser to take as they are.
 

@@ -17,7 +17,6 @@ from vaebench.device import is_cuda
 from vaebench.environment import available_cores
 from vaebench.errors import UserError
 from vaebench.lanes import SPLIT_BLOCK, build_model
-from vaebench.model import VAE
 from vaebench.stack import Stack
 
 if TYPE_CHECKING:
@@ -146,7 +145,9 @@ def bytes_a_lane(run: Run, n_images: int) -> int:
     n_parameters = sum(buffer.numel() for buffer in stack.buffers.values())
     # Two epochs' random numbers and orders, of 8 bytes an index, at a time.
     streams = 2 * n_images * (run.latent_size + 2)
-    n_outputs = run.dataset.n_pixels * run.likelihood.outputs_per_pixel
+    # Of semi-supervised models the decoder's outputs are for every class.
+    n_classes = 1 if run.supervision is None else len(run.dataset.class_names)
+    n_outputs = n_classes * run.dataset.n_pixels * run.likelihood.outputs_per_pixel
     step = run.batch_size * (numbers_kept(stack, run) + TEMPORARY * n_outputs)
     validation = SPLIT_BLOCK * TEMPORARY * n_outputs
     return BYTES * (COPIES * n_parameters + streams + max(step, validation))
@@ -163,10 +164,14 @@ def numbers_kept(stack: Stack, run: Run) -> int:
         return tensor
 
     pixels = (1, n_images, run.dataset.n_pixels)
-    batch = {"x": torch.rand(pixels), "noise": torch.zeros(1, n_images, run.latent_size)}
+    x, noise = torch.rand(pixels), torch.zeros(1, n_images, run.latent_size)
+    batch = {"x": x, "noise": noise}
     if run.corruption is not None:
         batch["seen"] = torch.rand(pixels)
+    if run.supervision is not None:
+        y = torch.zeros(1, n_images, len(run.dataset.class_names))
+        batch |= {"is_unlabelled": torch.ones(1, n_images), "labelled_x": x, "y": y, "labelled_noise": noise}
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        stack.map(VAE.training_terms, batch)
+        stack.map(stack.kind.training_terms, batch)
     parameters = {parameter.untyped_storage().data_ptr() for parameter in stack.parameters.values()}
     return sum(tensor.numel() for place, tensor in kept.items() if place not in parameters) // n_images

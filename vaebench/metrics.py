@@ -279,8 +279,8 @@ def posterior_variance(scores: Scores) -> Estimate:
     definition="Distortion with z permuted among the images, minus distortion: 0 where the decoder does not look at z.",
     reference="after Alemi et al. 2018",
 )
-def decoder_use(scores: Scores) -> Estimate:
-    return mean_over_images(scores.permuted_distortion)
+def decoder_use(scores: Scores) -> Estimate | None:
+    return None if scores.permuted_distortion is None else mean_over_images(scores.permuted_distortion)
 
 
 @METRICS.register(
@@ -290,8 +290,8 @@ def decoder_use(scores: Scores) -> Estimate:
     definition="I_q(x; z) = E log q(z|x) / q(z), q(z) the mixture of the posteriors of all N images; never above ln N.",
     reference="Hoffman & Johnson 2016",
 )
-def mutual_information(scores: Scores) -> Estimate:
-    return mean_over_images(scores.log_ratio)
+def mutual_information(scores: Scores) -> Estimate | None:
+    return None if scores.log_ratio is None else mean_over_images(scores.log_ratio)
 
 
 @METRICS.register(
@@ -301,8 +301,8 @@ def mutual_information(scores: Scores) -> Estimate:
     definition="KL(q(z) ‖ p(z)) = rate − mutual information: how far the code as a whole lies from the prior.",
     reference="Hoffman & Johnson 2016",
 )
-def marginal_kl(scores: Scores) -> Estimate:
-    return mean_over_images(scores.rate - scores.log_ratio)
+def marginal_kl(scores: Scores) -> Estimate | None:
+    return None if scores.log_ratio is None else mean_over_images(scores.rate - scores.log_ratio)
 
 
 @METRICS.register(
@@ -312,8 +312,8 @@ def marginal_kl(scores: Scores) -> Estimate:
     definition="KL(q(z) ‖ Π_i q(z_i)) from the same mixture: how much the dimensions say of each other.",
     reference="Chen et al. 2018",
 )
-def total_correlation(scores: Scores) -> Estimate:
-    return mean_over_images(scores.correlation)
+def total_correlation(scores: Scores) -> Estimate | None:
+    return None if scores.correlation is None else mean_over_images(scores.correlation)
 
 
 @METRICS.register(
@@ -323,7 +323,9 @@ def total_correlation(scores: Scores) -> Estimate:
     definition="Σ_i KL(q(z_i) ‖ p(z_i)) = marginal KL − total correlation.",
     reference="Chen et al. 2018",
 )
-def dimension_kl(scores: Scores) -> Estimate:
+def dimension_kl(scores: Scores) -> Estimate | None:
+    if scores.log_ratio is None:
+        return None
     return Estimate(float(scores.rate.mean() - scores.log_ratio.mean() - scores.correlation.mean()))
 
 
@@ -400,6 +402,20 @@ def optimum_gap(scores: Scores) -> Estimate | None:
         return None
     gap = mean_over_images(scores.distortion + scores.rate)
     return Estimate(scores.optimum.elbo + gap.value, gap.standard_error)
+
+
+@METRICS.register(
+    family="labels",
+    label="classifier accuracy",
+    unit="",
+    better="higher",
+    definition="Share of images whose class is the most probable one of q(y|x): of runs that were told some labels.",
+    reference="Kingma et al. 2014b",
+)
+def classifier_accuracy(scores: Scores) -> Estimate | None:
+    if scores.class_probabilities is None:
+        return None
+    return mean_over_images((scores.class_probabilities.argmax(axis=1) == scores.labels).astype(float))
 
 
 def _bits_per_dim(scores: Scores, level_distortion: np.ndarray | None) -> Estimate | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from vaebench.layers import ConstantHead
 from vaebench.likelihoods import Likelihood
@@ -50,6 +50,14 @@ class ElboTerms(NamedTuple):
     distortion: Tensor
 
 
+class Samples(NamedTuple):
+    """K samples of z an image: the likelihood's parameters [K, B, P]; log p(x|z), and log p(x|z) p(z) / q(z|x), [K, B]."""
+
+    parameters: Tensor
+    log_likelihood: Tensor
+    log_weight: Tensor
+
+
 class VAE(nn.Module):
     """Encoder, decoder and likelihood, for images of `n_levels` grey levels."""
 
@@ -60,6 +68,16 @@ class VAE(nn.Module):
         self.likelihood = likelihood
         self.n_levels = n_levels
         self.latent_size = latent_size
+
+    @property
+    def code_size(self) -> int:
+        """Numbers that the decoder takes."""
+        return self.latent_size
+
+    @property
+    def of_images(self) -> tuple[nn.Module, ...]:
+        """Its modules that take images."""
+        return (self.encoder,)
 
     def encode(self, x: Tensor) -> Posterior:
         """x: [B, D] in [0, 1] -> q(z|x), [B, Z]."""
@@ -77,9 +95,14 @@ class VAE(nn.Module):
         """x: [B, D] in [0, 1] -> the mean images at the posterior means of z, [B, D]."""
         return self.mean_images(self.encode(x).mean)
 
+    def codes(self, z: Tensor, random: Generator) -> Tensor:
+        """What the decoder needs beside draws z of the prior is drawn too: [n, Z] -> what `decode` takes, [n, …]."""
+        return z
+
     def sample(self, n: int, seed: int = 0) -> Tensor:
         """The mean images at n draws of z from the prior, a function of the seed: [n, D]."""
-        return self.mean_images(torch.randn(n, self.latent_size, generator=generator(seed, "prior samples")))
+        random = generator(seed, "prior samples")
+        return self.mean_images(self.codes(torch.randn(n, self.latent_size, generator=random), random))
 
     def log_likelihood(self, parameters: Tensor, x: Tensor) -> Tensor:
         """log p(x|z) in nats per image: [..., P], [..., D] -> [...]."""
@@ -90,6 +113,14 @@ class VAE(nn.Module):
         posterior = self.encode(x)
         parameters = self.decode(posterior.sample(noise))
         return ElboTerms(posterior, posterior.kl_per_dimension(), -self.log_likelihood(parameters, x))
+
+    def importance_samples(self, x: Tensor, noise: Tensor) -> Samples:
+        """x [B, D], noise [K, B, Z] from N(0, I) -> K samples of z an image and their weights, in nats."""
+        posterior = Posterior(*(values.unsqueeze(-3) for values in self.encode(x)))
+        # Samples and images share one axis, so that the decoder is one matrix product a lane.
+        parameters = self.decode(posterior.sample(noise).flatten(-3, -2)).unflatten(-2, noise.shape[-3:-1])
+        log_likelihood = self.log_likelihood(parameters, x)
+        return Samples(parameters, log_likelihood, log_likelihood + posterior.log_prior_ratio(noise))
 
     def training_terms(self, x: Tensor, noise: Tensor, seen: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The same as means over a batch: rate by dimension [Z], and the likelihood's distortion for training [].
@@ -118,20 +149,3 @@ def build(network: Network, likelihood: Likelihood, n_levels: int, n_pixels: int
     if likelihood.shared_outputs:
         decoder = ConstantHead(decoder, likelihood.shared_outputs)
     return VAE(encoder, decoder, likelihood, n_levels, latent_size).requires_grad_(False)
-
-
-class Samples(NamedTuple):
-    """K samples of z an image: the likelihood's parameters [K, B, P]; log p(x|z), and log p(x|z) p(z) / q(z|x), [K, B]."""
-
-    parameters: Tensor
-    log_likelihood: Tensor
-    log_weight: Tensor
-
-
-def importance_samples(model: VAE, x: Tensor, noise: Tensor) -> Samples:
-    """x [B, D], noise [K, B, Z] from N(0, I) -> K samples of z an image and their weights, in nats."""
-    posterior = Posterior(*(values.unsqueeze(-3) for values in model.encode(x)))
-    # Samples and images share one axis, so that the decoder is one matrix product a lane.
-    parameters = model.decode(posterior.sample(noise).flatten(-3, -2)).unflatten(-2, noise.shape[-3:-1])
-    log_likelihood = model.log_likelihood(parameters, x)
-    return Samples(parameters, log_likelihood, log_likelihood + posterior.log_prior_ratio(noise))

@@ -17,6 +17,8 @@ from vaebench.registry import Registry, require
 if TYPE_CHECKING:
     from torch import nn
 
+    from vaebench.layers import ByClass
+
 NETWORKS = Registry("network")
 
 
@@ -26,6 +28,8 @@ class Network:
     # Whether its modules take parameters with a leading axis of lanes, as `vaebench.layers` do, and give each lane the bits
     # that it has alone. Where not, every run is a stack of its own.
     stackable: ClassVar[bool]
+    # Whether it has a classifier and encoders by class too, which semi-supervised models need.
+    class_conditional: ClassVar[bool] = False
 
     def encoder(self, n_pixels: int, latent_size: int) -> nn.Module:
         """Module [B, n_pixels] -> [B, 2 latent_size]."""
@@ -33,6 +37,14 @@ class Network:
 
     def decoder(self, latent_size: int, n_outputs: int) -> nn.Module:
         """Module [B, latent_size] -> [B, n_outputs]."""
+        raise NotImplementedError
+
+    def classifier(self, n_pixels: int, n_classes: int) -> nn.Module:
+        """Module [B, n_pixels] -> logits [B, n_classes]; only of networks that are `class_conditional`."""
+        raise NotImplementedError
+
+    def encoder_by_class(self, n_pixels: int, n_classes: int, latent_size: int) -> ByClass:
+        """An encoder for each class; only of networks that are `class_conditional`."""
         raise NotImplementedError
 
 
@@ -44,6 +56,7 @@ class Mlp(Network):
     kind: Literal["mlp"] = "mlp"
     hidden: tuple[int, ...] = (128,)
     stackable = True
+    class_conditional = True
 
     def __post_init__(self):
         widths = list(self.hidden)
@@ -63,6 +76,16 @@ class Mlp(Network):
         from vaebench.layers import Perceptron
 
         return Perceptron(latent_size, *reversed(self.hidden), n_outputs)
+
+    def classifier(self, n_pixels: int, n_classes: int) -> nn.Module:
+        from vaebench.layers import Perceptron
+
+        return Perceptron(n_pixels, *self.hidden, n_classes)
+
+    def encoder_by_class(self, n_pixels: int, n_classes: int, latent_size: int) -> ByClass:
+        from vaebench.layers import ByClass
+
+        return ByClass(self.encoder(n_pixels + n_classes, latent_size), n_classes)
 
 
 @NETWORKS.register

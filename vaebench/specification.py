@@ -45,6 +45,7 @@ from vaebench.networks import NETWORKS, Mlp
 from vaebench.registry import Registry, shown
 from vaebench.schedules import SCHEDULES, Constant
 from vaebench.store import RESERVED_NAMES, of_another_version
+from vaebench.supervision import SUPERVISIONS
 from vaebench.tasks import ALL_METRICS, TASKS
 
 # The settings that are definitions, and where those are registered.
@@ -54,6 +55,7 @@ REGISTRIES = {
     "likelihood": LIKELIHOODS,
     "kl": SCHEDULES,
     "corruption": CORRUPTIONS,
+    "supervision": SUPERVISIONS,
 }
 # And those of an experiment, beside its data set.
 _ALL_REGISTRIES = REGISTRIES | {"tasks": TASKS}
@@ -124,6 +126,7 @@ class Settings(BaseModel):
     learning_rate: PositiveFloat = 1e-3
     learning_rate_decay: Literal["none", "linear"] = "none"
     corruption: _choice(CORRUPTIONS) | None = None  # of the images that the encoder sees in training
+    supervision: _choice(SUPERVISIONS) | None = None  # labels of some training images, and a model that uses them
     left_out: ClassName | None = None  # of the data set's classes, one that the run never sees
 
     def given(self) -> dict[str, Any]:
@@ -151,8 +154,26 @@ class Run(Settings):
         if self.left_out is not None and self.left_out not in classes:
             known = nearest(self.left_out, classes) if classes else f"; {self.dataset.kind} has no classes"
             mistakes.add(f"{shown(self.left_out)} is no class{known}", "left_out")
+        self._check_supervision(mistakes)
         mistakes.raise_any()
         return self
+
+    def _check_supervision(self, mistakes: Mistakes) -> None:
+        if self.supervision is None:
+            return
+        kind, n_images, n_classes = self.dataset.kind, self.dataset.sizes["train"], len(self.dataset.class_names)
+        if not n_classes:
+            mistakes.add(f"{kind} has no classes, so there are no labels", "supervision")
+        elif not n_classes <= self.supervision.labels <= n_images:
+            allowed = f"allowed: from {n_classes} (one a class) to {n_images} (all training images)"
+            mistakes.add(f"{self.supervision.labels} labels of {kind}; {allowed}", "supervision", "labels")
+        if not self.network.class_conditional:
+            allowed = " or ".join(name for name, network in NETWORKS.items() if network.class_conditional)
+            mistakes.add(f"{self.network.kind} has no classifier, which supervision needs; allowed: {allowed}", "network")
+        if self.likelihood.is_fitted:
+            mistakes.add(f"{self.likelihood.kind} is fitted without classes, so not with supervision", "likelihood")
+        if self.left_out is not None:
+            mistakes.add("supervision is of all classes; leave one of the two settings out", "left_out")
 
     @cached_property
     def settings(self) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from vaebench.evaluation import IMAGE_BLOCK, evaluate
@@ -72,11 +74,19 @@ def _training(runs: Sequence[Run]) -> float:
     run, sizes = runs[0], runs[0].dataset.sizes
     step = run.batch_size * len(runs) * n_parameters(run)
     n_steps = min(max(FEWEST_STEPS, round(TRAINING_SIZE / step)), sizes["train"] // run.batch_size)
-    share = n_steps * run.batch_size / sizes["train"]
+    share = max(n_steps * run.batch_size, _fewest_images(run)) / sizes["train"]
     training = Training(runs, _noise(run, train=share * sizes["train"], validation=share * sizes["validation"]))
     # The first makes room and chooses kernels. Runs that diverge in it will cost nothing more.
     training.run_epoch()
     return _seconds(training.run_epoch) * run.epochs / share if len(training) else 0.0
+
+
+def _fewest_images(run: Run) -> int:
+    """As many as its labels need, the classes of random images taking turns."""
+    if run.supervision is None:
+        return 0
+    n_classes = len(run.dataset.class_names)
+    return math.ceil(run.supervision.labels / n_classes) * n_classes
 
 
 def _scoring(runs: Sequence[Run], evaluation: Evaluation) -> float:
@@ -101,7 +111,10 @@ def _noise(run: Run, **sizes: float) -> Images:
         split: torch.randint(dataset.n_levels, (max(1, round(size)), dataset.n_pixels), dtype=torch.uint8, generator=random)
         for split, size in sizes.items()
     }
-    return Images(levels, dataset.n_levels, run.binarisation)
+    labels = {
+        split: np.resize(np.arange(len(dataset.class_names), dtype=np.uint8), len(of)) for split, of in levels.items()
+    }
+    return Images(levels, dataset.n_levels, run.binarisation, labels if dataset.class_names else {})
 
 
 def _seconds(work: Callable[[], object]) -> float:

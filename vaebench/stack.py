@@ -64,6 +64,11 @@ class Stack:
         view = self.buffers[name][:, : shape.numel()].unflatten(1, shape)
         return view if self._stackable else view[0]
 
+    @property
+    def kind(self) -> type[VAE]:
+        """Of its models: the class whose methods `map` takes."""
+        return type(self._model)
+
     def __len__(self) -> int:
         return len(next(iter(self.buffers.values())))
 

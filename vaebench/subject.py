@@ -80,9 +80,10 @@ class Subject:
         return self._by_block(lambda model, pixels: model.reconstruct(pixels), x)
 
     def samples(self, n: int) -> np.ndarray:
-        """Mean images at n draws of z from the prior: [n, D]."""
-        z = torch.randn(n, self.run.latent_size, generator=self.generator("prior samples"))
-        return self._by_block(lambda model, codes: model.mean_images(codes), z.numpy())
+        """Mean images at n draws of the code from the prior: [n, D]."""
+        random = self.generator("prior samples")
+        codes = self.model.codes(torch.randn(n, self.run.latent_size, generator=random), random)
+        return self._by_block(lambda model, codes: model.mean_images(codes), codes.numpy())
 
     @torch.no_grad()
     def _by_block(self, compute: Callable[[VAE, Tensor], Tensor], rows: np.ndarray) -> np.ndarray:

@@ -410,7 +410,7 @@ def _read_csv(path: Path, columns: Iterable[str] = (), record: Path | None = Non
     """Names stay text, also "1" and "nan", and so do lists of a single number and columns that are empty."""
     texts = ("run_id", "variant", "baseline", "diverged_because", "collapse", "collapsed_dimensions")
     # Settings that some runs may not have, and what tasks name.
-    texts += ("corruption", "left_out", *FINDING)
+    texts += ("corruption", "supervision", "left_out", *FINDING)
     table = read_csv(path, columns, record, texts)
     if wrong := [column for column in table.columns.intersection(ALL_METRICS) if not is_numeric_dtype(table[column])]:
         raise damaged(path, f"{wrong[0]!r} holds other values than numbers")

@@ -2,7 +2,8 @@
 
 Adam on distortion + weight · |Σ_i max(rate_i, free_nats) − capacity|, with means over a batch of the distortion and of each
 latent dimension's rate; without free nats and capacity this is distortion + weight · rate. An epoch is a fresh permutation
-of the training images in batches of equal size; the images left over wait for the next permutation.
+of the training images in batches of equal size; the images left over wait for the next permutation. Where a run has labels,
+each step sees a batch of labelled images too, from permutations of these.
 
 Where a run corrupts images, its encoder sees them so in training, anew in each epoch, and its likelihood is of the clean
 ones (Im et al. 2017). Validation images are clean.
@@ -10,6 +11,7 @@ ones (Im et al. 2017). Validation images are clean.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -167,7 +169,12 @@ class Training:
         def noise(seed: int) -> Tensor:
             return torch.randn(n_used, self.runs[0].latent_size, **self._random(seed, "noise"))
 
+        @cache
+        def labelled(seed: int) -> tuple[Tensor, Tensor]:
+            return self._labelled_streams(seed)
+
         for lanes in self.stacks:
+            with_labels = (torch.stack(streams) for streams in zip(*map(labelled, lanes.seeds), strict=True))
             yield (
                 lanes,
                 Epoch(
@@ -177,6 +184,7 @@ class Training:
                     *self._pressures(lanes, progress),
                     rates,
                     corrupted,
+                    *with_labels,
                 ),
             )
 
@@ -187,6 +195,17 @@ class Training:
             return torch.empty(0, device=self.device)
         random = generator(DATA_SEED, "corrupt train", self.epoch, self.device)
         return first.corruption(self.images.as_pixels(levels), first.dataset.image_shape, random)
+
+    def _labelled_streams(self, seed: int) -> tuple[Tensor, Tensor]:
+        """Of an epoch's steps, which of the labelled images each sees, and their noise: [steps · M], [steps · M, Z]."""
+        supervision = self.runs[0].supervision
+        if supervision is None:
+            return torch.empty(0, device=self.device), torch.empty(0, device=self.device)
+        n_used = self.n_steps * supervision.labelled_batch
+        random = self._random(seed, "labelled order")
+        orders = [torch.randperm(supervision.labels, **random) for _ in range(math.ceil(n_used / supervision.labels))]
+        noise = torch.randn(n_used, self.runs[0].latent_size, **self._random(seed, "labelled noise"))
+        return torch.cat(orders)[:n_used], noise
 
     def _random(self, seed: int, stream: str) -> dict[str, Any]:
         """Arguments of a function that draws from a stream, on the device."""
@@ -208,7 +227,7 @@ class Training:
     @torch.no_grad()
     def _validate(self, lanes: Lanes) -> tuple[Tensor, Tensor, Tensor]:
         """Rate and distortion on the validation images, and active units there: three float64 [L]."""
-        terms = self._map_split(lanes, "validation", VAE.elbo_terms)
+        terms = self._map_split(lanes, "validation", lanes.stack.kind.elbo_terms)
         rate, distortion = terms.rate.double().sum(2).mean(1), terms.distortion.double().mean(1)
         active = terms.posterior.mean.double().var(1, correction=0) > ACTIVE_VARIANCE
         return rate, distortion, active.sum(1)

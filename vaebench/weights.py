@@ -41,8 +41,9 @@ def trained_model(run: Run, folder: RunFolder) -> VAE:
     except RuntimeError as error:
         raise damaged(folder.weights, f"cannot be read ({error})") from error
     # Here only: training and scoring build models whose images are known to be right.
-    model.encoder.register_forward_pre_hook(partial(_require_images, n_pixels=run.dataset.n_pixels))
-    model.decoder.register_forward_pre_hook(partial(_require_columns, n_columns=run.latent_size, what="z"))
+    for module in model.of_images:
+        module.register_forward_pre_hook(partial(_require_images, n_pixels=run.dataset.n_pixels))
+    model.decoder.register_forward_pre_hook(partial(_require_columns, n_columns=model.code_size, what="z"))
     return model.eval()
 
 

@@ -1,0 +1,33 @@
+"""Supervision: what else a run is told of its training images than their pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from vaebench.registry import Registry, require
+
+SUPERVISIONS = Registry("supervision")
+
+
+@SUPERVISIONS.register
+@dataclass(frozen=True)
+class FewLabels:
+    """The model M2 (Kingma et al. 2014b), trained with the labels of a few images and on all others without theirs.
+
+    `labels` training images, balanced over the classes, come with their labels; `draw` says which of them. A step sees
+    `labelled_batch` of them beside a batch of all images; `classifier_weight` is that of their mean cross-entropy, where
+    the rest of the objective is a mean over all training images: the paper's α = 0.1 · N is 0.1 here.
+    """
+
+    kind: Literal["m2"] = "m2"
+    labels: int = 100
+    draw: int = 0
+    classifier_weight: float = 0.1
+    labelled_batch: int = 32
+
+    def __post_init__(self):
+        require(self.labels >= 1, "labels", self.labels, "1 or more")
+        require(0 <= self.draw < 2**32, "draw", self.draw, "from 0 to 4,294,967,295")
+        require(self.classifier_weight >= 0, "classifier_weight", self.classifier_weight, "0 or more")
+        require(1 <= self.labelled_batch <= 65_536, "labelled_batch", self.labelled_batch, "from 1 to 65,536")
