@@ -47,7 +47,7 @@ class Plain(Network):
 
 def test_a_network_of_other_modules_trains_alone():
     common = {"network": Plain(), "likelihood": Bernoulli(), "kl": Constant(), "latent_size": 2, "batch_size": 32}
-    run = SimpleNamespace(seed=3, n_levels=2, dataset=SimpleNamespace(n_pixels=6), **common)
+    run = SimpleNamespace(seed=3, n_levels=2, supervision=None, dataset=SimpleNamespace(n_pixels=6), **common)
     assert lanes_together([run, run], 32) == 1
     generator = torch.Generator().manual_seed(0)
     levels = torch.randint(0, 2, (64, 6), dtype=torch.uint8, generator=generator)
