@@ -15,7 +15,6 @@ from vaebench.detection import AUROC, PRECISION, UNSEEN_CLASS, auroc, average_pr
 from vaebench.evaluation import IMAGE_BLOCK, evidence
 from vaebench.images import blocks, padded
 from vaebench.metrics import Estimate
-from vaebench.model import importance_samples
 from vaebench.subject import Subject
 from vaebench.task_scores import CHANCE, MODEL, PCA, Finding, TaskScores
 from vaebench.tasks import Anomaly
@@ -101,9 +100,9 @@ def image_scores(subject: Subject, x: np.ndarray, stream: str = "evaluation nois
         generator = subject.generator(stream, index)
         noise = torch.randn(n_samples, IMAGE_BLOCK, subject.run.latent_size, generator=generator).to(subject.device)
         block = padded(torch.from_numpy(x[start:end]), IMAGE_BLOCK).to(subject.device)
-        samples = importance_samples(subject.model, block, noise)
+        samples = subject.model.importance_samples(block, noise)
         by_image = evidence(samples.log_likelihood.double(), samples.log_weight.double())
-        rate = subject.model.encode(block).double().kl_per_dimension().sum(-1)
+        rate = subject.model.rates(block).sum(-1)
         parts.append(torch.stack([rate, by_image["distortion"], by_image["nll"]])[:, : end - start])
     return ImageScores(*torch.cat(parts, dim=1).cpu().numpy())
 

@@ -114,6 +114,10 @@ class VAE(nn.Module):
         parameters = self.decode(posterior.sample(noise))
         return ElboTerms(posterior, posterior.kl_per_dimension(), -self.log_likelihood(parameters, x))
 
+    def rates(self, x: Tensor) -> Tensor:
+        """The same rate alone, in float64: [B, D] -> [B, Z]."""
+        return self.encode(x).double().kl_per_dimension()
+
     def importance_samples(self, x: Tensor, noise: Tensor) -> Samples:
         """x [B, D], noise [K, B, Z] from N(0, I) -> K samples of z an image and their weights, in nats."""
         posterior = Posterior(*(values.unsqueeze(-3) for values in self.encode(x)))
