@@ -216,11 +216,8 @@ def test_the_headline_is_answered_by_the_first_figure_that_shows_it_or_by_one_of
 def test_draw_all_writes_what_applies_and_nothing_else_and_the_same_bytes_again(tmp_path):
     source = make_tables(tmp_path, EXPERIMENTS["one run"])
     starts = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
-<<<<<<< HEAD
-    of_all = set(FIGURES) - {"linear-optimum", "latent-grid", "headline", "course", "portrait", *OF_TASKS}
-=======
-    of_all = set(FIGURES) - {"analogies", "linear-optimum", "latent-grid", "headline", "course", "portrait"}
->>>>>>> task-D
+    own = {"analogies", "linear-optimum", "latent-grid", "headline", "course", "portrait"}
+    of_all = set(FIGURES) - own - OF_TASKS
     names = {f"{name}.{suffix}" for name in of_all for suffix in starts}
     names |= {"variants/a/course.png", "variants/a/portrait.png"}
     write_text(source.folder.figure("linear-optimum", "png"), "left from when a variant was linear")
