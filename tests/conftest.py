@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from made_up_tasks import MADE_UP_METRICS
 
 from vaebench import jobs, specification, splits
 from vaebench.datasets import Digits
 from vaebench.images import Images, load_images
 from vaebench.specification import Experiment
 from vaebench.store import Results
+from vaebench.tasks import ALL_METRICS
 
 torch.set_num_threads(1)
 # A shell that starts tests in the background has interruptions ignored, and so would all that they start.
@@ -70,6 +72,15 @@ def make_experiment(write_experiment):
         return specification.load(write_experiment(name, **changes))
 
     return make
+
+
+@pytest.fixture(scope="module")
+def made_up_metrics():
+    """Those of the tasks of tests have labels and units while a module's tests run."""
+    ALL_METRICS.update(MADE_UP_METRICS)
+    yield
+    for name in MADE_UP_METRICS:
+        del ALL_METRICS[name]
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,7 @@
-"""Tasks of tests, with made-up numbers: one of runs with all classes, one of runs without one, one of many scores."""
+"""Tasks in place of real ones, with made-up numbers: of runs with all classes, of runs without one, of many scores.
+
+Tests that show their metrics ask for the fixture `made_up_metrics`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import numpy as np
 from vaebench.metrics import METRICS, Metric
 from vaebench.specification import Experiment, Run
 from vaebench.task_scores import MODEL, Finding
-from vaebench.tasks import ALL_METRICS, Task
+from vaebench.tasks import Anomaly, Denoising, Generation, Task
 
 
 def metric(name: str, label: str, better: str, unit: str = "") -> Metric:
@@ -19,28 +22,23 @@ def metric(name: str, label: str, better: str, unit: str = "") -> Metric:
 
 
 @dataclass(frozen=True)
-class Painting(Task):
+class Painting(Generation):
     """How far `samples` lie from real images, as made up.
 
     A second paragraph, which no table shows.
     """
 
-    kind: str = "painting"
     title = "Painting"
     metrics = (metric("distance", "Fréchet distance", "lower"),)
     headline = "distance"
     headline_finding = ("", "Fréchet distance")
     methods = {"real images": "The floor: other real images."}
 
-    def applies(self, run: Run) -> bool:
-        return run.left_out is None
-
 
 @dataclass(frozen=True)
-class Guarding(Task):
+class Guarding(Anomaly):
     """How well a class that was never seen is told from the others."""
 
-    kind: str = "guarding"
     title = "Guarding"
     metrics = (metric("auroc", "AUROC", "higher"),)
     headline = "auroc"
@@ -52,10 +50,9 @@ class Guarding(Task):
 
 
 @dataclass(frozen=True)
-class Cleaning(Task):
+class Cleaning(Denoising):
     """How much noise goes."""
 
-    kind: str = "cleaning"
     title = "Cleaning"
     metrics = (metric("cleaned", "PSNR", "higher", "dB"),)
     headline = "cleaned"
@@ -64,7 +61,7 @@ class Cleaning(Task):
 
 
 TASKS = [Painting(), Guarding(), Cleaning()]
-ALL_METRICS.update({metric.name: metric for task in TASKS for metric in task.metrics})
+MADE_UP_METRICS = {metric.name: metric for task in TASKS for metric in task.metrics}
 NOISES = ("Gaussian noise, σ 0.3", "masked blocks")
 
 
@@ -80,14 +77,14 @@ def findings(task: Task, run: Run) -> Iterator[Finding]:
     of_variant = crc32(f"{task.kind} {run.variant}".encode()) % 7 / 10
     level = of_variant + random.normal(0, 0.02)
     match task.kind:
-        case "painting":
+        case "generation":
             yield Finding("", "Fréchet distance", MODEL, 3 + level)
             yield Finding("", "Fréchet distance", "real images", 0.25)
             yield Finding("", "coverage", MODEL, 0.5)
-        case "guarding":
+        case "anomaly":
             yield Finding("left out", "AUROC", MODEL, 0.5 + level / 2 + int(run.left_out) / 100)
             yield Finding("left out", "AUROC", "chance", 0.5)
-        case "cleaning":
+        case "denoising":
             for condition in ("all noise", *NOISES):
                 yield Finding(condition, "PSNR", MODEL, 18 + level)
                 yield Finding(condition, "PSNR", "PCA", 10.0 + run.latent_size)

@@ -9,6 +9,8 @@ from test_report import fill
 from vaebench import places, report, specification
 from vaebench.store import Results
 
+pytestmark = pytest.mark.usefixtures("made_up_metrics")
+
 VARIANTS = {
     name: {"kl": {"schedule": "constant", "weight": weight}} for name, weight in (("one", 1), ("two", 2), ("half", 0.5))
 }
@@ -95,9 +97,9 @@ def test_the_runs_are_drawn_by_pages_and_sorted_by_value(page, written):
 
 
 def test_a_task_opens_and_its_baselines_look_apart(page):
-    shown = page.locator("#task-cleaning table")
+    shown = page.locator("#task-denoising table")
     assert not shown.is_visible()
-    page.locator("#task-cleaning > summary").click()
+    page.locator("#task-denoising > summary").click()
     assert shown.is_visible()
     model, baseline = shown.locator("tbody tr").first, shown.locator("tbody tr.baseline").first
     assert baseline.locator("td").first.inner_text() == "PCA, latent size 2"

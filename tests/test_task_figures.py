@@ -19,6 +19,8 @@ from vaebench.ranking import ranks
 from vaebench.store import Results
 from vaebench.task_figures import MOST_LINES, TASK_FIGURES
 
+pytestmark = pytest.mark.usefixtures("made_up_metrics")
+
 GRID = "grid: {latent_size: [2, 8], left_out: [null, 3]}"
 
 

@@ -7,6 +7,8 @@ from made_up_tasks import Cleaning, Painting
 from vaebench import task_findings
 from vaebench.trade_offs import gather
 
+pytestmark = pytest.mark.usefixtures("made_up_metrics")
+
 KEYS = ["variant", "latent_size"]
 SPREAD = 0.1
 

@@ -10,6 +10,8 @@ from scipy import stats
 
 from vaebench.trade_offs import EVIDENCE, baselines, gather
 
+pytestmark = pytest.mark.usefixtures("made_up_metrics")
+
 KEYS = ["variant", "latent_size"]
 NAN = math.nan
 
@@ -94,7 +96,7 @@ def test_baselines_are_told_apart_by_what_their_numbers_depend_on():
     numbers |= {"its own": lambda variant, size: ord(variant), "model": lambda variant, size: 7.0}
     found = findings(
         *(
-            (*row, "painting", "", "Fréchet distance", method, number(*row))
+            (*row, "generation", "", "Fréchet distance", method, number(*row))
             for row in rows
             for method, number in numbers.items()
         )
@@ -120,13 +122,13 @@ def test_baselines_are_told_apart_by_what_their_numbers_depend_on():
 def test_only_findings_of_the_headline_are_baselines_and_classes_are_averaged():
     keys = [*KEYS, "left_out"]
     found = findings(
-        ("a", 2, "3", "guarding", "left out", "AUROC", "PCA", 0.6),
-        ("a", 2, "7", "guarding", "left out", "AUROC", "PCA", 0.8),
-        ("a", 2, "3", "guarding", "left out", "precision", "PCA", 0.1),
-        ("a", 2, "3", "guarding", "elsewhere", "AUROC", "PCA", 0.1),
-        ("a", 2, None, "painting", "", "Fréchet distance", "PCA", 3.0),
-        ("a", 2, "3", "painting", "", "Fréchet distance", "PCA", 9.0),
-        ("a", 2, None, "painting", "", "Fréchet distance", "real images", 0.5),
+        ("a", 2, "3", "anomaly", "left out", "AUROC", "PCA", 0.6),
+        ("a", 2, "7", "anomaly", "left out", "AUROC", "PCA", 0.8),
+        ("a", 2, "3", "anomaly", "left out", "precision", "PCA", 0.1),
+        ("a", 2, "3", "anomaly", "elsewhere", "AUROC", "PCA", 0.1),
+        ("a", 2, None, "generation", "", "Fréchet distance", "PCA", 3.0),
+        ("a", 2, "3", "generation", "", "Fréchet distance", "PCA", 9.0),
+        ("a", 2, None, "generation", "", "Fréchet distance", "real images", 0.5),
         keys=keys,
     )
     table = runs(*(("a", seed, name, -9.0, 1.0) for name in (None, "3", "7") for seed in (0, 1)))

@@ -15,7 +15,6 @@ from vaebench.files import read_arrays
 from vaebench.picture_panels import Row, rows_side_by_side
 from vaebench.plotting import DOUBLE, GREY, Figures, Source, add_legend, legend_entry, subplots, word, wrapped
 from vaebench.task_scores import CHANCE, MODEL, PCA
-from vaebench.wording import setting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,6 +85,7 @@ def anomaly_detection(source: Source) -> Drawing:
 def _panels(source: Source) -> dict[str, pd.DataFrame]:
     """Of each variant, at each point of the grid but for the class left out, its findings; `row`: of what, in words."""
     from vaebench.tables import group_keys
+    from vaebench.wording import setting
 
     keys = group_keys(source.experiment)
     place = [key for key in keys if key != "left_out"]

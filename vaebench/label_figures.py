@@ -42,8 +42,8 @@ SHOWN = [metric for metric in Representation.metrics if metric.name in ("linear_
         "Accuracy of a logistic regression on posterior means on the scored images, learned from a few labelled training "
         "images, as many of each class; mean over 10 draws of them, the same for all. Lines are means over seeds, bands "
         "their 95 % intervals (for three seeds or more). Grey lines are the same classifier on pixels and on as many "
-        "principal components as there are latent dimensions, and the share of the most frequent class. Where a line is "
-        "above the grey ones, what was learned without labels has helped."
+        "principal components as there are latent dimensions, and the share of the most frequent class: above them, what "
+        "was learned without labels has helped."
     ),
     applies=lambda source: not source.findings_of(FewLabels.kind).empty,
     shows=tuple(metric.name for metric in FewLabels.metrics if metric.name.startswith("accuracy")),
