@@ -136,8 +136,8 @@ ANY = st.recursive(
 
 
 def mostly(good: st.SearchStrategy) -> st.SearchStrategy:
-    """Once in twenty times anything; a file of bad values only would be refused for the first of them."""
-    return st.sampled_from([good] * 19 + [ANY]).flatmap(lambda strategy: strategy)
+    """Once in thirty times anything; a file of bad values only would be refused for the first of them."""
+    return st.sampled_from([good] * 29 + [ANY]).flatmap(lambda strategy: strategy)
 
 
 def one_of(*values: object) -> st.SearchStrategy:
