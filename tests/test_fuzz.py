@@ -136,8 +136,8 @@ ANY = st.recursive(
 
 
 def mostly(good: st.SearchStrategy) -> st.SearchStrategy:
-    """Once in thirty times anything; a file of bad values only would be refused for the first of them."""
-    return st.sampled_from([good] * 29 + [ANY]).flatmap(lambda strategy: strategy)
+    """Once in twenty times anything; a file of bad values only would be refused for the first of them."""
+    return st.sampled_from([good] * 19 + [ANY]).flatmap(lambda strategy: strategy)
 
 
 def one_of(*values: object) -> st.SearchStrategy:
@@ -151,10 +151,9 @@ def definitions(registry: Registry) -> st.SearchStrategy:
         for name, (_, *inner) in ((name, fields(definition)) for name, definition in registry.items())
     }
     every = {key: value for each in settings_of.values() for key, value in each.items()}
-    mappings = [
-        st.fixed_dictionaries({registry.tag: st.just(name)}, optional=given or every) for name, given in settings_of.items()
-    ]
-    return mostly(st.sampled_from([*registry]) | st.one_of(*mappings))
+    own = [st.fixed_dictionaries({registry.tag: st.just(name)}, optional=given) for name, given in settings_of.items()]
+    of_others = st.fixed_dictionaries({registry.tag: st.sampled_from([*registry])}, optional=every)
+    return mostly(st.sampled_from([*registry]) | st.one_of(*own, of_others))
 
 
 def mapping(**values: st.SearchStrategy) -> st.SearchStrategy:
