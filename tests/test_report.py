@@ -651,6 +651,17 @@ def test_variants_by_tasks_stand_below_the_answer_with_ranks_and_baselines(writt
     assert page.items["tasks"] == task_findings.sentences(Source(experiment, folder, tables.load(folder)).trade_offs)
 
 
+def test_sentences_are_of_runs_that_left_out_no_class(written):
+    _, _, page = written(**WITH_TASKS)
+    said = " ".join(page.items["findings"])
+    assert "left out 3" not in page.words.split("Ranking")[0]
+    assert said.endswith("What is said here is of the runs that left out no class.")
+    grid = {"left_out": ["3", "7"]}
+    _, _, page = written(**WITH_TASKS | {"grid": grid})
+    assert "at left out 3" in page.words
+    assert "left out no class" not in page.words, "there are none"
+
+
 def test_each_task_says_what_it_is_and_all_that_it_found(written):
     experiment, folder, page = written(**WITH_TASKS)
     found = tables.load(folder).tasks

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from vaebench.statistics import CONFIDENCE, FEWEST_SEEDS, SIGNIFICANCE
 from vaebench.store import ExperimentFolder, Results
 from vaebench.tables import Tables, environments, group_keys, linear_table, load_current
 from vaebench.tasks import ALL_METRICS
-from vaebench.trade_offs import LEFT_OUT
+from vaebench.trade_offs import LEFT_OUT, of_whole
 from vaebench.wording import counted, listed
 
 MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
@@ -105,19 +106,24 @@ def _sentences(
     experiment: Experiment, tables: Tables, linear: pd.DataFrame, made_with: dict[str, list[dict[str, str | None]]]
 ) -> dict[str, list[str]]:
     """The answer to the title's question, what else is found, and what to know before trusting either."""
-    keys = group_keys(experiment)
     headline, split = ALL_METRICS[experiment.headline], experiment.evaluation.split
+    told = _told_of(tables, headline.name)
+    keys, left_out = group_keys(experiment), []
+    if len(told.runs) < len(tables.runs):
+        keys.remove(LEFT_OUT)
+        left_out = ["What is said here is of the runs that left out no class."]
     reached = findings.reached(linear, keys, split)
     answered_by_elbo = headline.name == "elbo" and not reached
-    answer = reached or findings.answer(tables.summary, tables.comparisons, keys, headline)
+    answer = reached or findings.answer(told.summary, told.comparisons, keys, headline)
     return {
         "answer": answer[:MOST_ANSWERS],
         "findings": [
             *answer[MOST_ANSWERS:],
-            *([] if answered_by_elbo else findings.differences(tables.comparisons, keys, ALL_METRICS["elbo"])),
-            *findings.collapses(tables.summary, keys, experiment.baseline),
-            *findings.effective_weights(tables.runs),
-            *findings.not_compared(tables.runs, tables.comparisons, experiment.baseline),
+            *([] if answered_by_elbo else findings.differences(told.comparisons, keys, ALL_METRICS["elbo"])),
+            *findings.collapses(told.summary, keys, experiment.baseline),
+            *findings.effective_weights(told.runs),
+            *findings.not_compared(told.runs, told.comparisons, experiment.baseline),
+            *left_out,
         ],
         "warnings": [
             *caveats.unnormalised(tables.runs),
@@ -130,6 +136,12 @@ def _sentences(
             *caveats.uncommitted(made_with["trained"]),
         ],
     }
+
+
+def _told_of(tables: Tables, headline: str) -> Tables:
+    """What sentences are about: runs that left out no class, where there are some and they have the headline metric."""
+    whole = {name: of_whole(getattr(tables, name)) for name in ("runs", "summary", "comparisons")}
+    return replace(tables, **whole) if whole["summary"][headline].notna().any() else tables
 
 
 def _tasks(source: Source) -> dict[str, Any]:
