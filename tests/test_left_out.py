@@ -168,6 +168,27 @@ def test_figures_name_the_class(source):
     assert histograms == [f"{variant}, left out {name}" for variant in ("bce", "wide", "beta") for name in (3, 7)]
 
 
+def test_most_figures_are_of_runs_that_left_out_nothing(source):
+    whole = source.whole
+    assert whole.experiment.runs == tuple(run for run in source.experiment.runs if run.left_out is None)
+    assert (whole.experiment.name, whole.experiment.grid, whole.whole) == ("left", None, whole)
+    ids = {run.run_id for run in whole.experiment.runs}
+    assert set(whole.tables.runs.run_id) == set(whole.tables.history.run_id) == set(whole.tables.spectrum.run_id) == ids
+    assert [len(table) for table in (whole.runs, whole.tables.summary)] == [3, 3]
+    assert whole.runs.elbo_mean.tolist() == whole.runs.elbo.tolist(), "each row of the summary is of its one seed"
+    with styled():
+        [ax] = FIGURES["elbo"].draw(FIGURES["elbo"].of(source)).axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["bce", "wide", "beta"]
+    assert FIGURES["anomaly-scores"].of(source) is source
+    applicable = FIGURES.applicable(source)
+    assert {"elbo", "anomaly-scores"} <= set(applicable)
+
+
+def test_where_no_run_leaves_out_nothing_figures_are_of_all(make_experiment):
+    experiment = make_experiment(grid={"left_out": [3, 7]})
+    assert experiment.whole is experiment
+
+
 def lines_of(ax, marker):
     return [line for line in ax.lines if line.get_marker() == marker]
 

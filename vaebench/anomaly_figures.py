@@ -61,6 +61,7 @@ def _is_asked_for(source: Source) -> bool:
     ),
     applies=_is_asked_for,
     shows=("anomaly_auroc", "outlier_auroc"),
+    left_out=True,
 )
 def anomaly_detection(source: Source) -> Drawing:
     panels = _panels(source)
@@ -134,6 +135,7 @@ def _detection_panel(ax: Axes, table: pd.DataFrame, published: dict[str, float])
         "in common cannot be told apart by likelihood; where the line lies further left, unseen images are the more likely."
     ),
     applies=_is_asked_for,
+    left_out=True,
 )
 def anomaly_scores(source: Source) -> Drawing:
     shown = _shown_runs(source)
@@ -164,6 +166,7 @@ def anomaly_scores(source: Source) -> Drawing:
     ),
     applies=_is_asked_for,
     raster=True,
+    left_out=True,
 )
 def anomalous_images(source: Source) -> Drawing:
     panels: dict[str, list[Row]] = {"least": [], "most": []}

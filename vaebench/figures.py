@@ -73,10 +73,11 @@ def draw_all(experiment: Experiment, results: Results) -> None:
     drawn = set()
     with styled():
         for name in FIGURES.applicable(source):
-            drawn |= _save(FIGURES[name].draw(source), [folder.figure(name, suffix) for suffix in FORMATS])
+            figure = FIGURES[name]
+            drawn |= _save(figure.draw(figure.of(source)), [folder.figure(name, suffix) for suffix in FORMATS])
         for variant, name in itertools.product(source.shown_variants, FIGURES.applicable(source, per_variant=True)):
             figure = FIGURES[name]
-            drawn |= _save(figure.draw(source, variant), [folder.variant_figure(variant, name, figure.suffix)])
+            drawn |= _save(figure.draw(figure.of(source), variant), [folder.variant_figure(variant, name, figure.suffix)])
     # Where the folder is a link to another, what else lies there is no one's to delete.
     for path in () if folder.figures.is_symlink() else folder.figures.rglob("*.*"):
         if path.suffix[1:] in FORMATS and path not in drawn:
@@ -115,6 +116,7 @@ def _pixels(drawing: Drawing) -> bytes:
         "unit or data and cannot be compared with each other."
     ),
     applies=lambda source: FIGURES.answering(source) == HEADLINE,
+    left_out=True,
 )
 def headline(source: Source) -> Drawing:
     return _by_variant(source, ALL_METRICS[source.experiment.headline])

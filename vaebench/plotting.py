@@ -55,7 +55,8 @@ class Figure:
 
     caption: plain text, what is shown and how to read it. draw: from a source or, if it is drawn for each variant, from a
     source and a variant's name. applies: whether the source has what it shows. shows: the metrics whose values can be read
-    from it. raster: it is made of pixels, so that pages show the png.
+    from it. raster: it is made of pixels, so that pages show the png. left_out: it shows runs that left out a class too,
+    where there are others; most figures are about those that left out nothing.
     """
 
     name: str
@@ -66,6 +67,11 @@ class Figure:
     shows: tuple[str, ...] = ()
     per_variant: bool = False
     raster: bool = False
+    left_out: bool = False
+
+    def of(self, source: Source) -> Source:
+        """What of an experiment it is drawn from."""
+        return source if self.left_out else source.whole
 
     @property
     def suffix(self) -> str:
@@ -84,13 +90,13 @@ class Figures(dict[str, Figure]):
     def applicable(self, source: Source, per_variant: bool = False) -> list[str]:
         """The names of the figures that there are for an experiment: those of all its variants, or those of each."""
         figures = (figure for figure in self.values() if figure.per_variant == per_variant)
-        return [figure.name for figure in figures if figure.applies(source)]
+        return [figure.name for figure in figures if figure.applies(figure.of(source))]
 
     def answering(self, source: Source) -> str:
         """The name of the first figure that shows the experiment's headline metric: "headline" where no other does."""
         headline = source.experiment.headline
         figures = (figure for figure in self.values() if headline in figure.shows and not figure.per_variant)
-        return next((figure.name for figure in figures if figure.applies(source)), HEADLINE)
+        return next((figure.name for figure in figures if figure.applies(figure.of(source))), HEADLINE)
 
     def add(self, figure: Figure) -> None:
         """Raises ValueError for a name taken."""
@@ -119,6 +125,16 @@ class Source:
     experiment: Experiment
     folder: ExperimentFolder
     tables: Tables
+
+    @cached_property
+    def whole(self) -> Source:
+        """The same of the runs that left out no class, where there are others."""
+        from vaebench.tables import of_experiment
+
+        experiment = self.experiment.whole
+        if experiment is self.experiment:
+            return self
+        return Source(experiment, self.folder, of_experiment(self.tables, experiment))
 
     @cached_property
     def runs(self) -> pd.DataFrame:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -29,9 +28,9 @@ from vaebench.presentation import metrics_by_family
 from vaebench.specification import Experiment
 from vaebench.statistics import CONFIDENCE, FEWEST_SEEDS, SIGNIFICANCE
 from vaebench.store import ExperimentFolder, Results
-from vaebench.tables import Tables, environments, group_keys, linear_table, load_current
+from vaebench.tables import Tables, environments, group_keys, linear_table, load_current, of_experiment
 from vaebench.tasks import ALL_METRICS
-from vaebench.trade_offs import LEFT_OUT, of_whole
+from vaebench.trade_offs import LEFT_OUT
 from vaebench.wording import counted, listed
 
 MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
@@ -78,6 +77,7 @@ def _content(experiment: Experiment, folder: ExperimentFolder, tables: Tables) -
         "figures": [_figure(folder, FIGURES[name]) for name in FIGURES.applicable(source) if name != picture],
         "variants": [_variant(source, variant) for variant in source.shown_variants],
         "metrics": {FAMILIES[family]: metrics for family, metrics in metrics_by_family(tables.runs).items()},
+        "leaves_out": experiment.whole is not experiment,
         "headline": ALL_METRICS[experiment.headline],
         "settings": methods.settings(experiment),
         "methods": methods.methods(experiment),
@@ -107,11 +107,11 @@ def _sentences(
 ) -> dict[str, list[str]]:
     """The answer to the title's question, what else is found, and what to know before trusting either."""
     headline, split = ALL_METRICS[experiment.headline], experiment.evaluation.split
-    told = _told_of(tables, headline.name)
-    keys, left_out = group_keys(experiment), []
-    if len(told.runs) < len(tables.runs):
-        keys.remove(LEFT_OUT)
-        left_out = ["What is said here is of the runs that left out no class."]
+    # Of the runs that left out no class, where there are some and they have that metric.
+    whole = of_experiment(tables, experiment.whole)
+    is_whole = bool(whole.summary[headline.name].notna().any())
+    keys, told = (group_keys(experiment.whole), whole) if is_whole else (group_keys(experiment), tables)
+    is_part = len(told.runs) < len(tables.runs)
     reached = findings.reached(linear, keys, split)
     answered_by_elbo = headline.name == "elbo" and not reached
     answer = reached or findings.answer(told.summary, told.comparisons, keys, headline)
@@ -123,7 +123,7 @@ def _sentences(
             *findings.collapses(told.summary, keys, experiment.baseline),
             *findings.effective_weights(told.runs),
             *findings.not_compared(told.runs, told.comparisons, experiment.baseline),
-            *left_out,
+            *(["What is said here is of the runs that left out no class."] if is_part else []),
         ],
         "warnings": [
             *caveats.unnormalised(tables.runs),
@@ -136,12 +136,6 @@ def _sentences(
             *caveats.uncommitted(made_with["trained"]),
         ],
     }
-
-
-def _told_of(tables: Tables, headline: str) -> Tables:
-    """What sentences are about: runs that left out no class, where there are some and they have the headline metric."""
-    whole = {name: of_whole(getattr(tables, name)) for name in ("runs", "summary", "comparisons")}
-    return replace(tables, **whole) if whole["summary"][headline].notna().any() else tables
 
 
 def _tasks(source: Source) -> dict[str, Any]:

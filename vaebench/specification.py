@@ -363,6 +363,17 @@ class Experiment(BaseModel):
         mistakes.raise_any()
         return tuple(runs)
 
+    @cached_property
+    def whole(self) -> Experiment:
+        """The same with those of its runs only that leave out no class, where the grid has both kinds; else itself."""
+        grid = dict(self.grid or {})
+        if None not in grid.pop("left_out", []):
+            return self
+        fields = {name: getattr(self, name) for name in type(self).model_fields} | {"grid": grid or None}
+        whole = type(self).model_construct(self.model_fields_set, **fields)
+        whole._name = self._name
+        return whole
+
     @property
     def first_runs(self) -> tuple[Run, ...]:
         """The first seed of each variant and grid point, in the order of `runs`; the others differ in their seed only."""

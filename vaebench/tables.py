@@ -175,6 +175,17 @@ def load_current(experiment: Experiment, folder: ExperimentFolder) -> Tables:
     return tables
 
 
+def of_experiment(tables: Tables, experiment: Experiment) -> Tables:
+    """What tables say of the runs of this experiment, which is the one that they are of or its `whole`."""
+    by_run = {name: getattr(tables, name) for name in ("runs", "history", "spectrum")}
+    by_group = {name: getattr(tables, name) for name in ("summary", "comparisons", "tasks")}
+    run_ids = [run.run_id for run in experiment.runs]
+    return Tables(
+        **{name: table[table.run_id.isin(run_ids)] for name, table in by_run.items()},
+        **{name: trade_offs.of_whole(table) for name, table in by_group.items()},
+    )
+
+
 def _with_elbo(history: pd.DataFrame) -> pd.DataFrame:
     elbos = {
         f"{split}_elbo": -(history[f"{split}_rate"] + history[f"{split}_distortion"]) for split in ("train", "validation")

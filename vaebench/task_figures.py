@@ -48,6 +48,7 @@ MOST_COLUMNS = 3
         "apart. Crossing lines whose bars lie apart are variants that are good for different things."
     ),
     applies=lambda source: bool(source.experiment.tasks) and len(source.trade_offs.ranked) > 1,
+    left_out=True,
 )
 def ranks_by_task(source: Source) -> Drawing:
     from vaebench.wording import at, named, varying
@@ -101,6 +102,7 @@ def _draw_ranks(ax: Axes, rows: pd.DataFrame, metrics: list[Metric], looks: list
     ),
     applies=lambda source: bool(_task_metrics(source)),
     shows=tuple(task.headline for task in TASKS.values()),
+    left_out=True,
 )
 def variants_by_tasks(source: Source) -> Drawing:
     found, metrics = source.trade_offs, _task_metrics(source)
