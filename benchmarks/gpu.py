@@ -45,6 +45,8 @@ def run_of(seed: int) -> SimpleNamespace:
         batch_size=BATCH_SIZE,
         n_levels=256,
         dataset=SimpleNamespace(n_pixels=N_PIXELS),
+        corruption=None,
+        supervision=None,
     )
 
 

@@ -62,7 +62,7 @@ KINDS = [
     *OF_DATASETS,
     *(f"tiny/runs/bce-*/{name}" for name in OF_RUNS),
     *(f"tiny/cohorts/*/{name}" for name in OF_COHORTS),
-    *(f"tiny/{name}" for name in (*TABLES, "summary.md", "summary.tex", "report.html")),
+    *(f"tiny/{name}" for name in (*TABLES, "summary.md", "summary.tex", "tasks.md", "tasks.tex", "report.html")),
     "tiny/costs/cohort/*.json",
     "tiny/figures/elbo.svg",
 ]

@@ -71,7 +71,7 @@ def test_ranks_stand_at_numbers_that_compare_with_others_and_baselines_below_wit
     means = {"elbo": [-9.0, -12.0, 5.0], "psnr": [20.0, 20.5, 30.0]}
     for name, values in means.items():
         rows = rows.assign(**{name: values, f"{name}_low": pd.Series(values) - 1, f"{name}_high": pd.Series(values) + 1})
-    rows = rows.assign(measure=["mass", "mass", "density"], binarisation="none")
+    rows = rows.assign(measure=["mass", "mass", "density"], binarisation="none", left_out=None)
     baselines = pd.DataFrame({"method": ["PCA, latent size 2"], "psnr": [12.0]})
     metrics = [METRICS["elbo"], METRICS["psnr"]]
     shown = variants_by_tasks(make_experiment(), TradeOffs(["variant", "latent_size"], metrics, rows, rows, baselines))

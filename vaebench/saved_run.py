@@ -63,7 +63,7 @@ class SavedRun:
     @cached_property
     def tasks(self) -> dict[str, Contents]:
         """What each task left that the run was scored by: `metrics`, `findings`, `environment`."""
-        return {path.stem: read_record(path) for path in self.folder.tasks}
+        return {path.stem.removeprefix("task."): read_record(path) for path in self.folder.tasks}
 
     @property
     def collapse(self) -> str | None:

@@ -287,7 +287,7 @@ class RunFolder:
     @property
     def tasks(self) -> list[Path]:
         """What each task found that the run was scored by."""
-        return sorted(self.path.glob("tasks/*.json"))
+        return sorted(self.path.glob("task.*.json"))
 
     def task(self, kind: str) -> Path:
         """What a task found; it vouches for its pictures, and for the weights that were scored."""

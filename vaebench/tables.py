@@ -48,6 +48,10 @@ Row = Mapping[Hashable, Any]
 HISTORY_NEEDED = ["run_id", *(f"{split}_{term}" for split in ("train", "validation") for term in ("rate", "distortion"))]
 SPECTRUM_NEEDED = ["run_id", "dimension", "kl", "collapse_epsilon"]
 TASKS_NEEDED = ["run_id", "task", "condition", "score", "method", "value"]
+# What tables of older versions lack, beside the reason why a run diverged.
+LATER_METRICS = ("classifier_accuracy",)
+LATER = ("left_out", *LATER_METRICS)
+NEEDED_METRICS = [name for name in METRICS if name not in LATER_METRICS]
 # What tells the rows of a run's tasks apart.
 FINDING = ["task", "condition", "score", "method"]
 
@@ -144,12 +148,12 @@ def load(folder: ExperimentFolder) -> Tables:
     """The tables that `aggregate` wrote. Raises UserError where one is missing, unreadable, or not as it was written."""
     record = folder.checksums
     with_tasks = record.exists() and folder.tasks.name in vouched(read_json(record))
-    runs = _read_csv(folder.runs, ["run_id", "variant", "status", *METRICS], record)
+    runs = _read_csv(folder.runs, ["run_id", "variant", "status", *NEEDED_METRICS], record)
+    summary = _read_csv(folder.summary("csv"), ["variant", "n", *NEEDED_METRICS], record)
     tasks = _read_csv(folder.tasks, [*FINDING, "mean"], record) if with_tasks else pd.DataFrame()
     return Tables(
-        # Tables of older versions do not say why a run diverged, and know no class that is left out.
-        runs=_with(runs, "diverged_because", "left_out"),
-        summary=_with(_read_csv(folder.summary("csv"), ["variant", "n", *METRICS], record), "left_out"),
+        runs=_with(runs, "diverged_because", *LATER),
+        summary=_with(summary, *LATER, *(f"{name}{end}" for name in LATER_METRICS for end in ("_low", "_high", "_iqm"))),
         comparisons=_read_csv(folder.comparisons, ["variant", "metric", "baseline"], record),
         history=_with_elbo(read_table(folder.history, HISTORY_NEEDED, record)),
         spectrum=read_table(folder.spectrum, SPECTRUM_NEEDED, record),
