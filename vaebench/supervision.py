@@ -12,7 +12,7 @@ SUPERVISIONS = Registry("supervision")
 
 @SUPERVISIONS.register
 @dataclass(frozen=True)
-class FewLabels:
+class M2Supervision:
     """The model M2 (Kingma et al. 2014b), trained with the labels of a few images and on all others without theirs.
 
     `labels` training images, balanced over the classes, come with their labels; `draw` says which of them. A step sees
