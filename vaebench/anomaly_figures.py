@@ -27,8 +27,8 @@ ANOMALY_FIGURES = Figures()
 TASK = "anomaly"
 # Panels side by side, and rows of them.
 MOST_COLUMNS, MOST_PANELS = 3, 12
-# Of the histograms and of the images, where there are more variants and classes.
-MOST_VARIANTS, MOST_CONDITIONS = 4, 3
+# Runs whose histograms and images are shown, where there are more variants and classes.
+MOST_RUNS = 12
 # How each score and method is drawn; none of the colours is a variant's.
 LOOKS = {
     ("", MODEL): {"label": "−ELBO", "marker": "o", "color": "black"},
@@ -183,13 +183,13 @@ def anomalous_images(source: Source) -> Drawing:
 
 
 def _shown_runs(source: Source) -> list[tuple[str, pd.Series]]:
-    """The first trained run of the first variants at grid points where there is one, evenly spread, under its label."""
+    """The first trained run of each variant at as many grid points as there is room for, evenly spread, under its label."""
     runs = source.trained
     known = {metric for metric in ("anomaly_auroc", "outlier_auroc") if metric in runs}
     runs = runs[runs[sorted(known)].notna().any(axis=1)]
-    points = sorted(runs.point.unique())
-    chosen = np.unique(np.linspace(0, len(points) - 1, min(len(points), MOST_CONDITIONS)).round().astype(int))
-    variants = source.shown_variants[:MOST_VARIANTS]
+    points, variants = sorted(runs.point.unique()), source.shown_variants[:MOST_RUNS]
+    n_points = min(len(points), max(1, MOST_RUNS // len(variants)))
+    chosen = np.unique(np.linspace(0, len(points) - 1, n_points).round().astype(int))
     runs = runs[runs.variant.isin(variants) & runs.point.isin([points[place] for place in chosen])]
     first = runs.drop_duplicates(["variant", "point"])
     return [(_label(source, run), run) for _, run in first.iterrows()]
