@@ -1,6 +1,5 @@
 """Figures of variants by tasks, of made-up tasks that went through the store's real paths."""
 
-import itertools
 import shutil
 from collections.abc import Iterator
 
@@ -8,8 +7,7 @@ import made_up_tasks
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure as Drawing
-from matplotlib.text import Text
+from test_figures import assert_fits
 from test_report import fill
 
 from vaebench import specification, tables
@@ -112,25 +110,7 @@ def test_many_rows_are_ranked_at_one_grid_point(tmp_path):
 def test_they_fit_the_columns_of_a_journal(tmp_path, n_variants, settings):
     source = make(tmp_path, n_variants, "seeds: 3", *settings)
     for name in TASK_FIGURES:
-        _fits(name, FIGURES[name].draw(source))
-
-
-def _fits(name: str, drawing: Drawing) -> None:
-    drawing.draw_without_rendering()
-    page, drawn = drawing.bbox_inches, drawing.get_tightbbox()
-    assert round(page.width * 25.4) in (85, 175), name
-    assert drawn.x0 > -0.01, name
-    assert drawn.y0 > -0.01, name
-    assert drawn.x1 < page.x1 + 0.01, name
-    assert drawn.y1 < page.y1 + 0.01, name
-    assert all(text.get_fontsize() >= 7 for text in drawing.findobj(Text)), name
-    for ax in drawing.axes:
-        labels = [label.get_window_extent() for label in ax.get_xticklabels() if label.get_text()]
-        low, high = ax.get_window_extent().intervalx
-        inside = [box for box in labels if low <= (box.x0 + box.x1) / 2 <= high]
-        assert not any(one.overlaps(other) for one, other in itertools.pairwise(inside)), f"{name}: labels overlap"
-        beside = [other.get_tightbbox() for other in drawing.axes if other is not ax]
-        assert not any(box.padded(-2).overlaps(ax.get_window_extent()) for box in beside), f"{name}: panels overlap"
+        assert_fits(name, FIGURES[name].draw(source))
 
 
 def test_without_tasks_or_without_ranks_there_are_none(tmp_path):

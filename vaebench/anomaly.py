@@ -15,6 +15,7 @@ from vaebench.detection import AUROC, PRECISION, UNSEEN_CLASS, auroc, average_pr
 from vaebench.evaluation import IMAGE_BLOCK, evidence
 from vaebench.images import blocks, padded
 from vaebench.metrics import Estimate
+from vaebench.pictures import grey
 from vaebench.subject import Subject
 from vaebench.task_scores import CHANCE, MODEL, PCA, Finding, TaskScores
 from vaebench.tasks import Anomaly
@@ -121,6 +122,6 @@ def _pictures(
     pixels = np.concatenate([normal, anomalous])
     pictures = {"normal": of_normal.astype(np.float32), "anomalous": of_anomalous.astype(np.float32)}
     for name, chosen in (("least", order[:N_SHOWN]), ("most", order[::-1][:N_SHOWN])):
-        pictures[f"{name}_anomalous"] = np.rint(255 * pixels[chosen].clip(0, 1)).astype(np.uint8)
+        pictures[f"{name}_anomalous"] = grey(torch.from_numpy(pixels[chosen]))
         pictures[f"{name}_is_anomaly"] = chosen >= len(normal)
     return pictures

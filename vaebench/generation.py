@@ -11,11 +11,13 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from vaebench import splits
 from vaebench.classifier import Classifier, load, pixels
 from vaebench.datasets import Dataset
 from vaebench.metrics import Estimate, mean_over_images
+from vaebench.pictures import grey
 from vaebench.sample_quality import Manifold, class_coverage, frechet_distance
 from vaebench.store import Results
 from vaebench.subject import Subject
@@ -60,7 +62,11 @@ class Reality:
         }
         first = slice(N_PICTURES)
         nearest = self.x[self.manifold.nearest(features[first])]
-        pictures = {"images": _grey(x[first]), "nearest": _grey(nearest), "is_inside": is_inside[first]}
+        pictures = {
+            "images": grey(torch.from_numpy(x[first])),
+            "nearest": grey(torch.from_numpy(nearest)),
+            "is_inside": is_inside[first],
+        }
         return Seen(scores, pictures)
 
 
@@ -88,8 +94,3 @@ def _reality(dataset: Dataset, split: str, results: Results) -> tuple[Reality, i
     # Of samples and floors as many, since the Fréchet distance falls with their number.
     floors = {REAL_IMAGES: held_out, ONE_IMAGE: np.tile(x[0], (len(held_out), 1))}
     return reality, len(held_out), {method: reality.look(others) for method, others in floors.items()}
-
-
-def _grey(x: np.ndarray) -> np.ndarray:
-    """Pixel values -> uint8 grey levels."""
-    return np.rint(255 * x).astype(np.uint8)

@@ -172,6 +172,8 @@ class Run(Settings):
             mistakes.add(f"{self.network.kind} has no classifier, which supervision needs; allowed: {allowed}", "network")
         if self.likelihood.is_fitted:
             mistakes.add(f"{self.likelihood.kind} is fitted without classes, so not with supervision", "likelihood")
+        if self.corruption is not None:
+            mistakes.add("supervision learns from images as they are; leave one of the two settings out", "corruption")
         if self.left_out is not None:
             mistakes.add("supervision is of all classes; leave one of the two settings out", "left_out")
 

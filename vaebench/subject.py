@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vaebench.datasets import Dataset
 from vaebench.images import Images, blocks, load_images
-from vaebench.model import VAE, Posterior
+from vaebench.model import VAE
 from vaebench.principal_components import PrincipalComponents, principal_components
 from vaebench.specification import Evaluation, Run
 from vaebench.store import Results
@@ -69,11 +69,6 @@ class Subject:
     def means(self, x: np.ndarray) -> np.ndarray:
         """Means of q(z|x): [N, D] -> [N, Z]."""
         return self._by_block(lambda model, pixels: model.encode(pixels).mean, x)
-
-    def posterior(self, x: np.ndarray) -> Posterior:
-        """q(z|x) as tensors [N, Z]: [N, D] ->."""
-        both = self._by_block(lambda model, pixels: torch.cat(list(model.encode(pixels)), -1), x)
-        return Posterior(*torch.from_numpy(both).chunk(2, -1))
 
     def reconstructions(self, x: np.ndarray) -> np.ndarray:
         """Mean images at the posterior means: [N, D] -> [N, D]."""
