@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 
 from vaebench import disk, locks, timing
-from vaebench.datasets import DATASETS
+from vaebench.datasets import DATASETS, Dataset
 from vaebench.environment import PRECISIONS, available_cores, require_device, use_one_thread
 from vaebench.errors import UserError
 from vaebench.files import sweep
@@ -235,7 +235,7 @@ def _train(options: argparse.Namespace) -> Work:
 
     run = selection.choose(experiment, options.variant, options.seed, selection.parse_point(options.at))
     use_one_thread()
-    from vaebench import jobs, keys, show, splits
+    from vaebench import jobs, keys, show
     from vaebench.saved_run import SavedRun
 
     folder = options.results.experiment(experiment.name)
@@ -244,8 +244,9 @@ def _train(options: argparse.Namespace) -> Work:
     stages = {"training": partial(jobs.train_alone, *what), "evaluation": partial(jobs.evaluate_alone, *what)}
     if experiment.needs_classifier and not keys.is_classified(run.dataset, options.results):
         stages = {"classifier": partial(jobs.classify, run.dataset, options.results)} | stages
-    if not options.results.dataset(run.dataset.name).exists():
-        stages = {"data": partial(splits.prepare, run.dataset, options.results)} | stages
+    unprepared = [dataset for dataset in experiment.datasets if not options.results.dataset(dataset.name).exists()]
+    if unprepared:
+        stages = {"data": partial(_prepare_all, unprepared, options.results)} | stages
 
     note, lock = folder.cost(options.verb, run.run_id), folder.cohort_lock(cohort.name)
     train = _job(stages, note, lock, f"cohort {cohort.name}", [folder.run(run.run_id).path])
@@ -255,6 +256,13 @@ def _train(options: argparse.Namespace) -> Work:
         _print(show.lines(SavedRun(folder.run(run.run_id))))
 
     return work
+
+
+def _prepare_all(datasets: Iterable[Dataset], results: Results) -> None:
+    from vaebench import splits
+
+    for dataset in datasets:
+        splits.prepare(dataset, results)
 
 
 def _prepare(options: argparse.Namespace) -> Work:

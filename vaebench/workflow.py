@@ -56,15 +56,16 @@ def run(experiment: str | Path, results: str | Path = "results", cores: int | No
         arguments = [verb, what, *options, "--results", str(results.root)]
         return Job(arguments, folder.log(verb, *options[1:]), n_runs)
 
+    unprepared = [dataset for dataset in loaded.datasets if not results.dataset(dataset.name).exists()]
     needs_classifier = loaded.needs_classifier and not is_classified(loaded.dataset, results)
     steps = [
-        [] if results.dataset(loaded.dataset.name).exists() else [job("prepare", loaded.dataset.argument)],
+        [job("prepare", dataset.argument) for dataset in unprepared],
         [job("classify", loaded.dataset.argument)] if needs_classifier else [],
         [job("cohort", str(path), "--cohort", cohort.name, n_runs=len(cohort.runs)) for cohort in loaded.cohorts],
         *([job(verb, str(path))] for verb in ("aggregate", "draw", "report")),
     ]
     n_done, n_runs = 0, len(loaded.runs)
-    outputs = [folder.report, *([results.dataset(loaded.dataset.name)] if steps[0] else [])]
+    outputs = [folder.report, *(results.dataset(dataset.name) for dataset in unprepared)]
     outputs += [results.classifier(loaded.dataset.name).record] if needs_classifier else []
     with stages.claimed(outputs, results), progress.shown(loaded.name, "run") as report:
         report(n_done, n_runs)
