@@ -46,8 +46,8 @@ class Epoch(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """What is known of the labels of N training images: `places` [n] of the labelled ones; for all of them `y` one-hot
-    [N, C], to be read at those only; and `is_unlabelled`, 1 or 0, [N]."""
+    """What S seeds are told of the labels of N training images: `places` [S, n] of the labelled ones; for all images `y`
+    one-hot [N, C], to be read at those only; and `is_unlabelled`, 1 or 0, [S, N]."""
 
     places: Tensor
     y: Tensor
@@ -79,7 +79,7 @@ class Lanes:
         self._within = torch.arange(first.batch_size, device=self.device)
         self._labels: Labels | None = None
         if first.supervision is not None:
-            self._labels = labels_of(first, self.images.labels["train"], self.device)
+            self._labels = labels_of(first, self.seeds, self.images.labels["train"], self.device)
             self._within_labelled = torch.arange(first.supervision.labelled_batch, device=self.device)
         self._position = torch.zeros(1, dtype=torch.long, device=self.device)
         self._totals = torch.zeros(2, len(self._runs), dtype=torch.float64, device=self.device)
@@ -129,9 +129,10 @@ class Lanes:
         """What a step of semi-supervised training reads beside its batch of all images."""
         epoch, labels = self.epoch, self._labels
         drawn, noise = self._batch(epoch.labelled_order, epoch.labelled_noise, self._within_labelled)
-        labelled = labels.places[drawn]
+        places, is_unlabelled = (of.index_select(0, self._stream) for of in (labels.places, labels.is_unlabelled))
+        labelled = places.gather(1, drawn)
         return {
-            "is_unlabelled": labels.is_unlabelled[chosen],
+            "is_unlabelled": is_unlabelled.gather(1, chosen),
             "labelled_x": self._pixels(labelled),
             "y": labels.y[labelled],
             "labelled_noise": noise,
@@ -192,11 +193,13 @@ def lanes_together(runs: Sequence[Run], batch_size: int) -> int:
     return len(runs) if together else 1
 
 
-def labels_of(run: Run, labels: np.ndarray, device: str) -> Labels:
-    """What a run with supervision is told of the labels [N] of the training images; raises as `label_draw` does."""
-    places = torch.from_numpy(label_draw(labels, run.supervision.labels, run.supervision.draw))
+def labels_of(run: Run, seeds: Sequence[int], labels: np.ndarray, device: str) -> Labels:
+    """What such runs with these seeds are told of the labels [N] of the training images; raises as `label_draw` does."""
+    supervision = run.supervision
+    draws = [label_draw(labels, supervision.labels, supervision.draw_of(seed)) for seed in seeds]
+    places = torch.from_numpy(np.stack(draws))
     y = torch.nn.functional.one_hot(torch.from_numpy(labels).long(), len(run.dataset.class_names)).float()
-    is_unlabelled = torch.ones(len(labels)).index_fill(0, places, 0)
+    is_unlabelled = torch.ones(len(seeds), len(labels)).scatter(1, places, 0)
     return Labels(places.to(device), y.to(device), is_unlabelled.to(device))
 
 

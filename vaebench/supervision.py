@@ -15,19 +15,25 @@ SUPERVISIONS = Registry("supervision")
 class M2Supervision:
     """The model M2 (Kingma et al. 2014b), trained with the labels of a few images and on all others without theirs.
 
-    `labels` training images, balanced over the classes, come with their labels; `draw` says which of them. A step sees
+    `labels` training images, balanced over the classes, come with their labels; `draw` says which of them. Without it
+    every seed has a draw of its own, so that intervals over seeds are over draws too. A step sees
     `labelled_batch` of them beside a batch of all images; `classifier_weight` is that of their mean cross-entropy, where
     the rest of the objective is a mean over all training images: the paper's α = 0.1 · N is 0.1 here.
     """
 
     kind: Literal["m2"] = "m2"
     labels: int = 100
-    draw: int = 0
+    draw: int | None = None
     classifier_weight: float = 0.1
     labelled_batch: int = 32
 
     def __post_init__(self):
         require(self.labels >= 1, "labels", self.labels, "1 or more")
-        require(0 <= self.draw < 2**32, "draw", self.draw, "from 0 to 4,294,967,295")
+        draw_is_known = self.draw is None or 0 <= self.draw < 2**32
+        require(draw_is_known, "draw", self.draw, "from 0 to 4,294,967,295, or null: one for each seed")
         require(self.classifier_weight >= 0, "classifier_weight", self.classifier_weight, "0 or more")
         require(1 <= self.labelled_batch <= 65_536, "labelled_batch", self.labelled_batch, "from 1 to 65,536")
+
+    def draw_of(self, seed: int) -> int:
+        """Which draw of labels a run with that seed is told."""
+        return seed if self.draw is None else self.draw
