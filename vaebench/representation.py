@@ -6,6 +6,7 @@ import numpy as np
 
 from vaebench.features import Features, by_method, chance
 from vaebench.metrics import Estimate, mean_over_images
+from vaebench.pictures import spread
 from vaebench.probes import clusters, nearest_neighbours, tuned_probe
 from vaebench.subject import Subject
 from vaebench.task_scores import CHANCE, MODEL, Finding, TaskScores
@@ -25,7 +26,7 @@ def score(subject: Subject, task: Representation) -> TaskScores:
 
 def estimates(features: Features) -> dict[str, Estimate]:
     """By the names of the task's metrics; agreement of clusters and classes is no mean over images."""
-    chosen = evenly(len(features.train), MOST_IMAGES)
+    chosen = spread(len(features.train), min(len(features.train), MOST_IMAGES))
     given = features.train[chosen], features.labels[chosen], features.test
     found = clusters(features.test, len(np.unique(features.test_labels)))
     return {
@@ -49,8 +50,3 @@ def agreement(labels: np.ndarray, found: np.ndarray) -> dict[str, Estimate]:
         "cluster_nmi": Estimate(float(normalized_mutual_info_score(labels, found))),
         "cluster_ari": Estimate(float(adjusted_rand_score(labels, found))),
     }
-
-
-def evenly(n: int, most: int) -> np.ndarray:
-    """Of n places at most so many, at equal distances."""
-    return np.arange(min(n, most)) * n // min(n, most)
