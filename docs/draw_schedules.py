@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 PICTURE = Path(__file__).parent / "images/schedules.png"
-COLUMNS = 4
+COLUMNS = 3
 UNIT = [i / 1000 for i in range(1001)]
 
 

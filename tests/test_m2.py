@@ -20,9 +20,9 @@ from vaebench.training import Training, train
 N_PIXELS, N_CLASSES = 5, 3
 
 
-def tiny(latent_size: int = 2, classifier_weight: float = 0.1, labelled_share: float = 0.25, hidden=(6,)):
+def tiny(latent_size: int = 2, classifier_weight: float = 0.1, labelled_weight: float = 0.25, hidden=(6,)):
     model = build_m2(
-        Mlp(hidden=hidden), Bernoulli(), 2, N_PIXELS, latent_size, N_CLASSES, 0, classifier_weight, labelled_share
+        Mlp(hidden=hidden), Bernoulli(), 2, N_PIXELS, latent_size, N_CLASSES, 0, classifier_weight, labelled_weight
     ).double()
     random = np.random.RandomState(0)
     # Far from the small weights that training starts with, else all classes are alike.
@@ -91,7 +91,7 @@ def test_the_unlabelled_bound_is_the_sum_over_classes(hidden):
 
 @HIDDEN
 def test_what_is_trained_is_the_papers_objective_over_n(hidden):
-    model = tiny(classifier_weight=0.7, labelled_share=0.25, hidden=hidden)
+    model = tiny(classifier_weight=0.7, labelled_weight=0.25, hidden=hidden)
     x, noise = a_batch(8)
     labelled_x, labelled_noise = a_batch(4, seed=2)
     classes = np.array([2, 0, 1, 1])
@@ -109,7 +109,7 @@ def test_what_is_trained_is_the_papers_objective_over_n(hidden):
 
 
 def test_with_labels_of_all_images_and_no_weight_the_labelled_bound_is_left():
-    model = tiny(classifier_weight=0.0, labelled_share=1.0)
+    model = tiny(classifier_weight=0.0, labelled_weight=1.0)
     x, noise = a_batch(4)
     y = np.array([0, 1, 2, 0])
     batch = [torch.from_numpy(of) for of in (x, noise, np.zeros(4), x, np.eye(3)[y], noise)]
@@ -172,10 +172,10 @@ def test_samples_are_of_every_class_as_often():
     assert torch.equal(codes[:, 2:].sum(1), torch.ones(3000, dtype=torch.float64))
 
 
-def semi_supervised(make_experiment, seeds=1, draw=None, **changes):
+def semi_supervised(make_experiment, seeds=1, draw=None, labelled_weight=None, **changes):
     """Runs on digits with 20 labels."""
     defaults = {"latent_size": 2, "batch_size": 128, "network": {"kind": "mlp", "hidden": [64]}, "epochs": 60}
-    supervision = {"kind": "m2", "labels": 20, "classifier_weight": 5.0, "draw": draw}
+    supervision = {"kind": "m2", "labels": 20, "classifier_weight": 5.0, "draw": draw, "labelled_weight": labelled_weight}
     experiment = make_experiment(
         seeds=seeds,
         defaults=defaults | {"supervision": supervision} | changes,
@@ -263,3 +263,9 @@ def test_what_is_scored_is_what_the_model_says(make_experiment, digits):
         assert analogies.shape == (10, 64)
         own = analogies[scores.class_probabilities[place].argmax()]
         np.testing.assert_allclose(own.astype(int), reconstruction.astype(int), atol=1)
+
+
+def test_the_labelled_bound_weighs_what_the_paper_gives_it_or_what_is_asked(make_experiment, digits):
+    [paper, asked] = [semi_supervised(make_experiment, **of)[0] for of in ({}, {"labelled_weight": 0.5})]
+    n_images = len(digits["train"])
+    assert [build_model(run).labelled_weight for run in (paper, asked)] == [20 / n_images, 0.5]

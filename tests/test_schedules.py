@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vaebench.plotting import styled
-from vaebench.schedules import SCHEDULES, Capacity, Constant, Cosine, Cyclical, FreeBits, Linear, Logistic, Steps
+from vaebench.schedules import SCHEDULES, Capacity, Constant, Cooling, Cosine, Cyclical, FreeBits, Linear, Logistic, Steps
 
 N_STEPS = 1000
 EVERY_STEP = [step / N_STEPS for step in range(N_STEPS + 1)]
@@ -24,6 +24,7 @@ SETTINGS = {
     "steepness": st.floats(0.01, 1e4),
     "steps": st.integers(1, 1000),
     "cycles": st.integers(1, 1000),
+    "factor": st.floats(1, 1e3),
     "free_nats": st.floats(0, 100),
     "nats": st.floats(0, 1000),
 }
@@ -41,7 +42,8 @@ RANDOM_PROGRESS = st.integers(0, 10**6).map(lambda step: step / 10**6)
 
 @pytest.mark.parametrize("definition", SCHEDULES.values(), ids=SCHEDULES)
 def test_every_schedule_is_pure_and_stays_between_0_and_its_weight(definition):
-    schedule = definition(weight=2.0)
+    """But for one that falls to its weight: it has no factor of its own here."""
+    schedule = definition(weight=2.0, **({"factor": 1.0} if definition is Cooling else {}))
     weights = [schedule(progress) for progress in EVERY_STEP]
     assert weights == [schedule(progress) for progress in EVERY_STEP]
     assert all(0 <= weight <= 2 for weight in weights)
@@ -59,12 +61,15 @@ def test_every_capacity_is_pure_and_finite_and_nothing_is_negative(definition):
 
 @settings(deadline=None, derandomize=True, max_examples=500)
 @given(RANDOM_SCHEDULE, RANDOM_PROGRESS, RANDOM_PROGRESS)
-def test_whatever_the_settings_a_weight_stays_in_bounds_and_only_cycles_fall(schedule, progress, other):
+def test_whatever_the_settings_a_weight_stays_in_bounds_and_rises_but_where_it_is_to_fall(schedule, progress, other):
     earlier, later = sorted([progress, other])
-    assert 0 <= schedule(earlier) <= schedule.weight
+    low, high = sorted([schedule(0), schedule.weight])
+    assert 0 <= low <= schedule(earlier) <= high
     assert schedule(1) == schedule.weight
     assert 0 <= schedule.capacity(earlier) <= schedule.capacity(later) < math.inf
-    if not isinstance(schedule, Cyclical):
+    if isinstance(schedule, Cooling):
+        assert schedule(earlier) >= schedule(later)
+    elif not isinstance(schedule, Cyclical):
         assert schedule(earlier) <= schedule(later)
 
 
@@ -158,6 +163,14 @@ def test_one_cycle_is_a_linear_ramp():
 
 def test_a_cycle_without_a_ramp_is_up_at_once():
     assert Cyclical(cycles=2, ramp=0)(0) == 1
+
+
+def test_cooling_falls_from_a_multiple_of_its_weight():
+    schedule = Cooling(weight=0.5, factor=9, over=0.5)
+    assert [schedule(progress) for progress in (0, 0.125, 0.25, 0.5, 0.75, 1)] == [4.5, 3.5, 2.5, 0.5, 0.5, 0.5]
+    assert Cooling(over=0)(0) == 1
+    with pytest.raises(ValueError, match="factor must be 1 or more, not 0.5"):
+        Cooling(factor=0.5)
 
 
 def test_free_bits_are_free_at_a_constant_weight():

@@ -208,5 +208,6 @@ def build_model(run: Run) -> VAE:
     shared = (run.network, run.likelihood, run.n_levels, run.dataset.n_pixels, run.latent_size)
     if run.supervision is None:
         return build(*shared, run.seed)
-    share = run.supervision.labels / run.dataset.sizes["train"]
-    return build_m2(*shared, len(run.dataset.class_names), run.seed, run.supervision.classifier_weight, share)
+    supervision = run.supervision
+    weights = (supervision.classifier_weight, supervision.labelled_weight_of(run.dataset.sizes["train"]))
+    return build_m2(*shared, len(run.dataset.class_names), run.seed, *weights)

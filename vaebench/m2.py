@@ -28,8 +28,8 @@ from vaebench.streams import seeded
 class M2(VAE):
     """As a VAE, with the class y as part of the code: a decoder takes z [..., B, Z] and y one-hot [..., B, C] side by side.
 
-    y is summed out where bounds are computed, and the most probable class where an image needs one code. labelled_share:
-    N_l / N, how many of the training images have labels.
+    y is summed out where bounds are computed, and the most probable class where an image needs one code. The weights are of
+    the mean cross-entropy and of the mean bound of labelled images; the paper's are 0.1 and N_l / N.
     """
 
     encoder: ByClass
@@ -43,12 +43,12 @@ class M2(VAE):
         n_levels: int,
         latent_size: int,
         classifier_weight: float,
-        labelled_share: float,
+        labelled_weight: float,
     ):
         super().__init__(encoder, decoder, likelihood, n_levels, latent_size)
         self.classifier = classifier
         self.classifier_weight = classifier_weight
-        self.labelled_share = labelled_share
+        self.labelled_weight = labelled_weight
 
     @property
     def n_classes(self) -> int:
@@ -125,15 +125,15 @@ class M2(VAE):
         y: Tensor,
         labelled_noise: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Means that estimate J / N, as its rate [Z + 1], its distortion [] and its classifier's term [].
+        """Means that estimate J / N, with these weights, as its rate [Z + 1], its distortion [] and its classifier's term [].
 
         x [B, D] are of all training images, those that count as unlabelled marked by 1 in is_unlabelled [B], by 0 the
         others; labelled_x [M, D] are of the labelled ones, with y one-hot [M, C].
         """
         rate, distortion = self._unlabelled_terms(x, noise, self.class_log_probabilities(x))
         labelled_rate, labelled_distortion = self._labelled_terms(labelled_x, y, labelled_noise)
-        rate = (is_unlabelled.unsqueeze(-1) * rate).mean(-2) + self.labelled_share * labelled_rate.mean(-2)
-        distortion = (is_unlabelled * distortion).mean(-1) + self.labelled_share * labelled_distortion.mean(-1)
+        rate = (is_unlabelled.unsqueeze(-1) * rate).mean(-2) + self.labelled_weight * labelled_rate.mean(-2)
+        distortion = (is_unlabelled * distortion).mean(-1) + self.labelled_weight * labelled_distortion.mean(-1)
         cross_entropy = -(y * self.class_log_probabilities(labelled_x)).sum(-1).mean(-1)
         return rate, distortion, self.classifier_weight * cross_entropy
 
@@ -179,7 +179,7 @@ def build_m2(
     n_classes: int,
     seed: int,
     classifier_weight: float,
-    labelled_share: float,
+    labelled_weight: float,
 ) -> M2:
     """A fresh model whose starting weights are a function of the seed and the shapes alone."""
     with seeded(seed, "init"):
@@ -189,4 +189,4 @@ def build_m2(
     if likelihood.shared_outputs:
         decoder = ConstantHead(decoder, likelihood.shared_outputs)
     parts = (classifier, encoder, decoder)
-    return M2(*parts, likelihood, n_levels, latent_size, classifier_weight, labelled_share).requires_grad_(False)
+    return M2(*parts, likelihood, n_levels, latent_size, classifier_weight, labelled_weight).requires_grad_(False)

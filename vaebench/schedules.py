@@ -22,7 +22,7 @@ SCHEDULES = Registry("schedule", tag="schedule")
 class Schedule:
     """By default the objective of a β-VAE: the same `weight` throughout, nothing free, no capacity.
 
-    Callable progress in [0, 1] -> KL weight, from 0 to `weight`, which it is at progress 1.
+    Callable progress in [0, 1] -> KL weight, 0 or more; at progress 1 it is `weight`.
     """
 
     weight: float
@@ -150,6 +150,26 @@ class Cyclical(Schedule):
         # At progress 1 the last cycle is over; it has not begun again.
         within = 1.0 if progress >= 1 else progress * self.cycles % 1
         return self.weight * _ramp(within, self.ramp)
+
+
+@SCHEDULES.register
+@dataclass(frozen=True)
+class Cooling(Schedule):
+    """From `factor` times `weight` down to `weight` over the first share `over` of training, then constant: what is worth
+    most a nat is learned first (deterministic annealing, Rose 1998, with the weight as temperature)."""
+
+    schedule: Literal["cooling"] = "cooling"
+    weight: float = 1.0
+    factor: float = 4.0
+    over: float = 0.5
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(1 <= self.factor < math.inf, "factor", self.factor, "1 or more")
+        require(0 <= self.over <= 1, "over", self.over, "between 0 and 1")
+
+    def __call__(self, progress: float) -> float:
+        return self.weight + (self.factor - 1) * self.weight * (1 - _ramp(progress, self.over))
 
 
 @SCHEDULES.register
