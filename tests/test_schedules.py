@@ -169,7 +169,7 @@ def test_cooling_falls_from_a_multiple_of_its_weight():
     schedule = Cooling(weight=0.5, factor=9, over=0.5)
     assert [schedule(progress) for progress in (0, 0.125, 0.25, 0.5, 0.75, 1)] == [4.5, 3.5, 2.5, 0.5, 0.5, 0.5]
     assert Cooling(over=0)(0) == 1
-    with pytest.raises(ValueError, match="factor must be 1 or more, not 0.5"):
+    with pytest.raises(ValueError, match=r"factor must be 1 or more, not 0\.5"):
         Cooling(factor=0.5)
 
 

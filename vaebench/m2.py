@@ -125,7 +125,7 @@ class M2(VAE):
         y: Tensor,
         labelled_noise: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Means that estimate J / N, with these weights, as its rate [Z + 1], its distortion [] and its classifier's term [].
+        """Means that estimate J / N with these weights: its rate [Z + 1], distortion [] and classifier's term [].
 
         x [B, D] are of all training images, those that count as unlabelled marked by 1 in is_unlabelled [B], by 0 the
         others; labelled_x [M, D] are of the labelled ones, with y one-hot [M, C].
