@@ -1,5 +1,6 @@
 """The tasks that read labels, from an experiment file to tables and figures."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from vaebench import jobs, plotting, specification, splits, tables
-from vaebench.datasets import Digits
+from vaebench.datasets import Digits, Mnist
 from vaebench.figures import FIGURES
 from vaebench.files import read_json
 from vaebench.images import load_images
@@ -30,10 +31,25 @@ tasks: [few-labels, representation]
 """
 
 
+WITH_M2 = """
+title: with M2
+dataset: digits
+seeds: 2
+defaults: {network: {kind: mlp, hidden: [16]}, latent_size: 2, epochs: 2}
+variants: {vae: {}, few: {supervision: {kind: m2, labels: 20}}, many: {supervision: {kind: m2, labels: 100}}}
+baseline: vae
+evaluation: {n_samples: 2}
+tasks: [few-labels]
+"""
+
+
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("labels")
-    (folder / "tiny.yaml").write_text(TINY)
+    return carry_out(TINY, tmp_path_factory.mktemp("labels"))
+
+
+def carry_out(text, folder):
+    (folder / "tiny.yaml").write_text(text)
     experiment, results = specification.load(folder / "tiny.yaml"), Results(folder)
     splits.prepare(experiment.dataset, results)
     for cohort in experiment.cohorts:
@@ -107,6 +123,22 @@ def test_lines_are_the_means_by_number_of_labels(done):
             assert line.get_xdata().tolist() == [10, 100, 1000]
             of_runs = runs[(runs.variant == variant) & (runs.latent_size == latent_size)]
             assert line.get_ydata() == pytest.approx(of_runs[["accuracy_10", "accuracy_100", "accuracy_1000"]].mean())
+
+
+def test_stars_are_what_m2_says_of_classes_and_crosses_what_is_published_of_mnist(tmp_path):
+    source = carry_out(WITH_M2, tmp_path).source
+    of_mnist = replace(source, experiment=source.experiment.model_copy(update={"dataset": Mnist()}))
+    with styled():
+        drawing, with_published = (FIGURES["few-labels"].draw(of).axes[0] for of in (source, of_mnist))
+    runs = source.tables.runs
+    stars = [line for line in drawing.lines if line.get_marker() == "*"]
+    for star, variant, n_labels in zip(stars, ("few", "many"), (20, 100), strict=True):
+        assert star.get_color() == source.looks[variant]["color"]
+        assert star.get_xdata() == pytest.approx([n_labels], rel=0.1)
+        assert star.get_ydata() == pytest.approx([runs[runs.variant == variant].classifier_accuracy.mean()])
+    assert all(line.get_marker() != "x" for line in drawing.lines)
+    [crosses] = [line for line in with_published.lines if line.get_marker() == "x"]
+    assert list(zip(crosses.get_xdata(), crosses.get_ydata(), strict=True)) == [(100, 0.88), (100, 0.932)]
 
 
 def test_baselines_stand_in_the_rows_of_their_variant(done):

@@ -30,8 +30,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 LABEL_FIGURES = Figures()
+CLASSIFIER_ACCURACY = "classifier_accuracy"
 # What the run's own numbers stand against: greys, as colours are for variants.
 BASELINES = {PIXELS: "0.25", PCA: "0.55", CHANCE: "0.8"}
+# Published accuracies of M2 on MNIST by number of labels, single numbers of means over draws: Kingma et al. (2014b), and a
+# later implementation in Pyro.
+PUBLISHED = {100: (0.880, 0.932), 1000: (0.964, 0.949)}
+M2_LOOK = {"marker": "*", "markersize": 8, "linestyle": "none", "markeredgecolor": "black", "markeredgewidth": 0.4}
+# Factor between the places of stars side by side.
+DODGE = 1.15
+PUBLISHED_LOOK = {"label": "published, M2", "marker": "x", "markersize": 5, "linestyle": "none", "color": "#CC6677"}
 # Of the numbers with all labels and without any, the two that differ most in what they ask.
 SHOWN = [metric for metric in Representation.metrics if metric.name in ("linear_probe", "cluster_nmi")]
 
@@ -43,22 +51,25 @@ SHOWN = [metric for metric in Representation.metrics if metric.name in ("linear_
         "images, as many of each class; mean over 10 draws of them, the same for all. Lines are means over seeds, bands "
         "their 95 % intervals (for three seeds or more). Grey lines are the same classifier on pixels and on as many "
         "principal components as there are latent dimensions, and the share of the most frequent class: above them, what "
-        "was learned without labels has helped."
+        "was learned without labels has helped. Stars, if any, are the classifiers q(y|x) of M2, which learn from so many "
+        "labels and all other images as they train; crosses are published ones, without intervals."
     ),
     applies=lambda source: not source.findings_of(FewLabels.kind).empty,
-    shows=tuple(metric.name for metric in FewLabels.metrics if metric.name.startswith("accuracy")),
+    shows=(*(metric.name for metric in FewLabels.metrics if metric.name.startswith("accuracy")), CLASSIFIER_ACCURACY),
 )
 def few_labels(source: Source) -> Drawing:
     findings = source.findings_of(FewLabels.kind)
     findings = findings[findings.score == ACCURACY]
     n_labels = findings.condition.map({labels_condition(n): n for n in LABEL_COUNTS})
     points = source.chosen_points(3)
-    handles = source.handles() + _baseline_handles()
+    told = _trained_with_labels(source)
+    handles = source.handles() + _baseline_handles() + _m2_handles(source, told)
     single = len(points) == 1 and fitting_width((handle.get_label() for handle in handles), SINGLE - 0.6) == SINGLE
     width = SINGLE if single else DOUBLE
     drawing, axes = subplots(1, len(points), width, 2.6, sharey=True)
     for ax, point in zip(axes.flat, points, strict=True):
         _lines(ax, source, findings[findings.point == point].assign(n_labels=n_labels))
+        _stars(ax, source, told[told.point == point])
         ax.set_title(wrapped(source.describe(point, "\n"), 0.8 * width / len(points)))
         ax.set(xlabel="labels", xscale="log")
         ax.set_xticks(LABEL_COUNTS, [f"{n:,}" for n in LABEL_COUNTS])
@@ -80,6 +91,36 @@ def _lines(ax: Axes, source: Source, findings: pd.DataFrame) -> None:
         look = source.looks[variant]
         ax.fill_between(line.n_labels, line.low, line.high, color=look["color"], alpha=alpha, linewidth=0)
         ax.plot(line.n_labels, line["mean"], **look)
+
+
+def _trained_with_labels(source: Source) -> pd.DataFrame:
+    """A row for each variant and grid point whose runs are told labels: how many, and the accuracy of their classifiers."""
+    n_labels = {run.run_id: run.supervision.labels for run in source.experiment.runs if run.supervision is not None}
+    told = source.trained[source.trained.run_id.isin(n_labels)].drop_duplicates(["variant", "point"])
+    return told.assign(n_labels=told.run_id.map(n_labels))
+
+
+def _stars(ax: Axes, source: Source, told: pd.DataFrame) -> None:
+    """The accuracies of `_trained_with_labels`, side by side where numbers of labels are the same, and published ones."""
+    for place, row in enumerate(told.to_dict("records")):
+        x = row["n_labels"] * DODGE ** (place - (len(told) - 1) / 2)
+        color = source.looks[row["variant"]]["color"]
+        mean, low, high = (row[f"{CLASSIFIER_ACCURACY}_{part}"] for part in ("mean", "low", "high"))
+        ax.vlines(x, low, high, color=color, linewidth=0.9)
+        ax.plot(x, mean, **M2_LOOK, color=color, zorder=4)
+    for n_labels in set(told.n_labels) & _published(source).keys():
+        ax.plot(2 * [n_labels], PUBLISHED[n_labels], **PUBLISHED_LOOK, zorder=5)
+
+
+def _published(source: Source) -> dict[int, tuple[float, float]]:
+    return PUBLISHED if source.experiment.dataset.kind == "mnist" else {}
+
+
+def _m2_handles(source: Source, told: pd.DataFrame) -> list[Artist]:
+    if told.empty:
+        return []
+    handles = [legend_entry("M2", **M2_LOOK, color="white")]
+    return handles + ([legend_entry(**PUBLISHED_LOOK)] if set(told.n_labels) & _published(source).keys() else [])
 
 
 @LABEL_FIGURES.register(
