@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vaebench import cli, jobs, selection, show, specification, splits, template
-from vaebench.datasets import DATASETS
+from vaebench import cli, jobs, selection, show, specification, splits, template, workflow
+from vaebench.datasets import DATASETS, Digits, SyntheticGaussian
 from vaebench.errors import UserError
 from vaebench.files import read_json, write_json
 from vaebench.store import Results
+from vaebench.tasks import Representation
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -166,6 +167,24 @@ def test_train_trains_one_run_alone_and_prints_its_scores(write_experiment, tmp_
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("results/tiny/runs/*/*")}
     assert cli.main(arguments) == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_what_a_task_reads_beside_the_runs_data_is_prepared_too(write_experiment, monkeypatch):
+    other = SyntheticGaussian()
+    monkeypatch.setattr(Representation, "other_datasets", lambda task, run: (other,))
+    path = write_experiment(tasks=["representation"])
+    prepared = []
+
+    def stop_at(jobs, cores):
+        prepared.extend(job.arguments[:2] for job in jobs)
+        raise UserError("enough")
+
+    monkeypatch.setattr(workflow, "_side_by_side", stop_at)
+    with pytest.raises(UserError, match="enough"):
+        workflow.run(path)
+    assert prepared == [["prepare", Digits().argument], ["prepare", other.argument]]
+    assert cli.main(["train", str(path), "--variant", "mse"]) == 0
+    assert {path.stem for path in Path("results/datasets").glob("*.npz")} == {"digits", other.name}
 
 
 @pytest.mark.parametrize(
