@@ -23,7 +23,8 @@ from vaebench.images import Images
 from vaebench.pictures import GRID, N_PICTURES, Pictures, latent_means
 from vaebench.progress import Report
 from vaebench.scores import CORRELATION_SAMPLES, Scores
-from vaebench.specification import Experiment, Run
+from vaebench.settings import Run
+from vaebench.specification import Experiment
 from vaebench.store import Results
 from vaebench.training import HISTORY_COLUMNS, TrainedRun
 

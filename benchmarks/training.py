@@ -26,7 +26,7 @@ from vaebench.datasets import DATASETS, data_root
 from vaebench.errors import UserError
 from vaebench.images import Images
 from vaebench.networks import Mlp
-from vaebench.specification import Run
+from vaebench.settings import Run
 from vaebench.training import Training
 
 # A program and its lanes.

@@ -12,7 +12,8 @@ from zlib import crc32
 import numpy as np
 
 from vaebench.metrics import METRICS, Metric
-from vaebench.specification import Experiment, Run
+from vaebench.settings import Run
+from vaebench.specification import Experiment
 from vaebench.task_scores import MODEL, Finding
 from vaebench.tasks import Anomaly, Denoising, Generation, Task
 

@@ -13,7 +13,8 @@ from vaebench.evaluation import evaluate
 from vaebench.lanes import build_model
 from vaebench.likelihoods import Bernoulli, Gaussian, GaussianLearned
 from vaebench.networks import Mlp
-from vaebench.specification import Evaluation, Run
+from vaebench.settings import Run
+from vaebench.specification import Evaluation
 from vaebench.store import Results
 from vaebench.subject import Subject
 from vaebench.tasks import Anomaly

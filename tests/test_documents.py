@@ -13,7 +13,8 @@ from vaebench.figures import FIGURES
 from vaebench.likelihoods import LIKELIHOODS
 from vaebench.metrics import FAMILIES
 from vaebench.schedules import SCHEDULES
-from vaebench.specification import Experiment, Settings
+from vaebench.settings import Settings
+from vaebench.specification import Experiment
 from vaebench.tasks import ALL_METRICS
 
 TOP = Path(__file__).parents[1]

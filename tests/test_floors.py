@@ -11,7 +11,7 @@ from vaebench.fingerprint import PACKAGE, direct_imports
 # From the ground up; a module imports only modules of lower floors. docs/design.md says what each is for.
 FLOORS = [
     {"errors", "registry", "layers", "levels", "linear_optimum", "optimiser", "progress", "divergence"},
-    {"scores", "device", "disk"},
+    {"scores", "device", "disk", "experiment_file"},
     {"latent_dimensions", "locks", "files"},
     {
         "corruptions",
@@ -34,7 +34,6 @@ FLOORS = [
         "supervision",
     },
     {
-        "experiment_file",
         "model",
         "timing",
         "splits",
@@ -46,6 +45,7 @@ FLOORS = [
         "task_scores",
         "tasks",
         "detection",
+        "settings",
     },
     {"specification", "stack", "costs", "trade_offs", "classifier", "m2"},
     {"images", "keys", "presentation", "selection", "template"},

@@ -10,7 +10,7 @@ from vaebench.evaluation import evaluate
 from vaebench.images import Images
 from vaebench.networks import Mlp
 from vaebench.pictures import MOST_MEANS
-from vaebench.specification import Run
+from vaebench.settings import Run
 from vaebench.streams import generator
 from vaebench.training import train
 

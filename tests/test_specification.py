@@ -12,7 +12,8 @@ from vaebench.datasets import Digits, Mnist, SyntheticGaussian
 from vaebench.errors import UserError
 from vaebench.likelihoods import Gaussian
 from vaebench.schedules import Constant, Linear
-from vaebench.specification import Evaluation, Experiment, Run
+from vaebench.settings import Run
+from vaebench.specification import Evaluation, Experiment
 
 MISTAKES = yaml.safe_load((Path(__file__).parent / "bad_experiments.yaml").read_text(encoding="utf-8"))
 

@@ -21,7 +21,8 @@ from vaebench.files import replacing, write_json
 from vaebench.latent_dimensions import DIMENSION_COLUMNS, OPTIMAL_COLUMNS
 from vaebench.metrics import METRICS
 from vaebench.mlflow_entries import PICTURE
-from vaebench.specification import Experiment, Run, load
+from vaebench.settings import Run
+from vaebench.specification import Experiment, load
 from vaebench.store import Results
 from vaebench.training import HISTORY_COLUMNS
 

@@ -27,7 +27,7 @@ from vaebench.model import VAE
 from vaebench.networks import Linear
 from vaebench.pictures import N_PICTURES, LatentMeans, Pictures, latent_means, make_pictures
 from vaebench.scores import CORRELATION_SAMPLES, LEVEL_SAMPLES, SIGMA_IMAGES, Scores
-from vaebench.specification import Run
+from vaebench.settings import Run
 from vaebench.stack import Stack
 from vaebench.streams import generator
 

@@ -38,7 +38,8 @@ from vaebench.keys import (
 from vaebench.latent_dimensions import DIMENSION_COLUMNS, OPTIMAL_COLUMNS, dimensions
 from vaebench.memory import in_halves, lanes_that_fit
 from vaebench.metrics import METRICS, compute_all
-from vaebench.specification import Cohort, Evaluation, Experiment, Run
+from vaebench.settings import Run
+from vaebench.specification import Cohort, Evaluation, Experiment
 from vaebench.store import FORMAT, Results, RunFolder, read_record
 from vaebench.subject import Subject
 from vaebench.task_scores import Finding, TaskScores

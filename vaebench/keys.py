@@ -15,7 +15,8 @@ from typing import Any
 from vaebench.datasets import Dataset
 from vaebench.fingerprint import PACKAGE, fingerprint
 from vaebench.metrics import METRICS
-from vaebench.specification import Cohort, Evaluation, Experiment, Run
+from vaebench.settings import Run
+from vaebench.specification import Cohort, Evaluation, Experiment
 from vaebench.store import Results, RunFolder, made_by
 from vaebench.tasks import Task
 

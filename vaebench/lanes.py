@@ -20,7 +20,7 @@ from vaebench.optimiser import Adam
 from vaebench.stack import Stack, can_stand_together
 
 if TYPE_CHECKING:
-    from vaebench.specification import Run
+    from vaebench.settings import Run
 
 SPLIT_BLOCK = 1024
 

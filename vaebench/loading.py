@@ -13,7 +13,7 @@ from vaebench import tables
 from vaebench.errors import UserError
 from vaebench.experiment_file import nearest
 from vaebench.saved_run import SavedRun, match
-from vaebench.specification import Run
+from vaebench.settings import Run
 from vaebench.store import RESERVED_NAMES, Results
 from vaebench.tables import Tables
 

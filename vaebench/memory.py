@@ -20,7 +20,7 @@ from vaebench.lanes import SPLIT_BLOCK, build_model
 from vaebench.stack import Stack
 
 if TYPE_CHECKING:
-    from vaebench.specification import Run
+    from vaebench.settings import Run
 
 # Of the memory that is free: the rest is the libraries' own, and lost between blocks.
 SHARE = 0.8

@@ -14,7 +14,8 @@ import yaml
 from vaebench.latent_dimensions import ACTIVE_VARIANCE, COLLAPSE_DELTA, COLLAPSE_EPSILON
 from vaebench.linear_optimum import BOUNDARY
 from vaebench.scores import CORRELATION_SAMPLES, LEVEL_SAMPLES, SIGMA_IMAGES
-from vaebench.specification import REGISTRIES, Experiment, Run
+from vaebench.settings import REGISTRIES, Run
+from vaebench.specification import Experiment
 from vaebench.tables import GAP_TOLERANCE, KL_SHARE_TOLERANCE, KL_TOLERANCE
 from vaebench.wording import listed
 

@@ -23,7 +23,7 @@ from vaebench.datasets import Dataset
 from vaebench.files import read_arrays
 from vaebench.keys import dataset_key
 from vaebench.mlflow_pages import NOTE, Pages
-from vaebench.specification import Run
+from vaebench.settings import Run
 from vaebench.store import Results, read_record
 from vaebench.tables import Tables
 

@@ -11,7 +11,8 @@ from functools import cached_property
 from typing import Any
 
 from vaebench.presentation import in_markdown
-from vaebench.specification import Experiment, Run
+from vaebench.settings import Run
+from vaebench.specification import Experiment
 from vaebench.store import ExperimentFolder, Results
 from vaebench.tables import flat_settings, group_keys
 from vaebench.tasks import ALL_METRICS

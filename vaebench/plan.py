@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from vaebench.keys import is_scored, is_trained, open_tasks
 from vaebench.progress import in_words
-from vaebench.specification import Cohort, Evaluation, Experiment, Run, shape_key
+from vaebench.settings import Run
+from vaebench.specification import Cohort, Evaluation, Experiment, shape_key
 from vaebench.store import Results
 from vaebench.tables import flat_settings
 from vaebench.wording import counted

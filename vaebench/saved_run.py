@@ -14,7 +14,7 @@ import numpy as np
 from vaebench.errors import UserError
 from vaebench.files import Contents, read_arrays
 from vaebench.latent_dimensions import collapse_verdict
-from vaebench.specification import Run, parse_run
+from vaebench.settings import Run, parse_run
 from vaebench.store import RunFolder, read_record
 
 if TYPE_CHECKING:

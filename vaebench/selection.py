@@ -9,7 +9,8 @@ from vaebench import experiment_file
 from vaebench.errors import UserError
 from vaebench.experiment_file import nearest
 from vaebench.registry import shown
-from vaebench.specification import Experiment, Run
+from vaebench.settings import Run
+from vaebench.specification import Experiment
 
 
 def choose(experiment: Experiment, variant: str, seed: int, at: Mapping[str, Any]) -> Run:

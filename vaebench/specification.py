@@ -1,30 +1,23 @@
 """What is to be trained: experiment files, the runs that they expand to, and the cohorts that train together.
 
-An `Experiment` is one YAML file: a data set, default settings, named variants, a grid and seeds. A `Run` is one fully
-resolved point of it. Everything is validated before anything starts; mistakes in the file become one `UserError`.
+An `Experiment` is one YAML file: a data set, default settings, named variants, a grid and seeds. Everything is validated
+before anything starts; mistakes in the file become one `UserError`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, fields
-from functools import cached_property, partial, reduce
-from operator import or_
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
-    NonNegativeInt,
-    PositiveFloat,
     PositiveInt,
     PrivateAttr,
     TypeAdapter,
@@ -35,44 +28,21 @@ from pydantic import (
 )
 
 from vaebench import experiment_file
-from vaebench.corruptions import CORRUPTIONS
 from vaebench.datasets import DATASETS, Dataset
 from vaebench.errors import UserError
 from vaebench.experiment_file import NAME_RULE, Location, Mistakes, is_name, nearest
-from vaebench.likelihoods import LIKELIHOODS, Bernoulli
 from vaebench.metrics import METRICS, Metric
-from vaebench.networks import NETWORKS, Mlp
-from vaebench.registry import Registry, shown
-from vaebench.schedules import SCHEDULES, Constant
-from vaebench.store import RESERVED_NAMES, of_another_version
-from vaebench.supervision import SUPERVISIONS
+from vaebench.registry import shown
+from vaebench.settings import REGISTRIES, STRICT, Name, Run, Settings, choice, hash_of, parsed
+from vaebench.store import RESERVED_NAMES
 from vaebench.tasks import ALL_METRICS, TASKS
 
-# The settings that are definitions, and where those are registered.
-REGISTRIES = {
-    "dataset": DATASETS,
-    "network": NETWORKS,
-    "likelihood": LIKELIHOODS,
-    "kl": SCHEDULES,
-    "corruption": CORRUPTIONS,
-    "supervision": SUPERVISIONS,
-}
-# And those of an experiment, beside its data set.
+# Where the definitions that an experiment file may name are registered, by setting.
 _ALL_REGISTRIES = REGISTRIES | {"tasks": TASKS}
 
 # What no machine could train or hold; refused before anything is planned.
 MOST_RUNS = 100_000
-MOST_EPOCHS = 1_000_000
-MOST_DIMENSIONS = 65_536
 MOST_SAMPLES = 1_000_000
-
-_STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-def _checked_name(name: str) -> str:
-    if not is_name(name):
-        raise ValueError(f"{shown(name)} is no name: {NAME_RULE}")
-    return name
 
 
 def _checked_metric(name: str) -> str:
@@ -85,122 +55,6 @@ def _checked_title(title: str) -> str:
     if "\n" in title.strip():
         raise ValueError("must be a line of text; a description may have more")
     return title
-
-
-def _choice(registry: Registry) -> Any:
-    """The type of a setting that is a definition: its bare name, or a mapping of its tag and its settings."""
-
-    def as_mapping(value: Any) -> Any:
-        if isinstance(value, str):
-            return {registry.tag: value}
-        if isinstance(value, dict):
-            return {key: tuple(item) if isinstance(item, list) else item for key, item in value.items()}
-        return value
-
-    definitions = tuple(registry.values())
-    for definition in definitions:
-        definition.__pydantic_config__ = _STRICT
-    choice = reduce(or_, definitions)
-    if len(definitions) > 1:
-        choice = Annotated[choice, Field(discriminator=registry.tag)]
-    return Annotated[choice, BeforeValidator(as_mapping, json_schema_input_type=str | choice)]
-
-
-Name = Annotated[str, AfterValidator(_checked_name)]
-# YAML reads the name of a digit as a number.
-ClassName = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
-
-
-class Settings(BaseModel):
-    """What defaults, variants and the grid may set."""
-
-    model_config = _STRICT
-
-    network: _choice(NETWORKS) = Mlp()
-    latent_size: Annotated[PositiveInt, Field(le=MOST_DIMENSIONS)] = 8
-    likelihood: _choice(LIKELIHOODS) = Bernoulli()
-    kl: _choice(SCHEDULES) = Constant()
-    binarisation: Literal["none", "threshold", "static", "dynamic"] = "none"
-    epochs: Annotated[PositiveInt, Field(le=MOST_EPOCHS)] = 100
-    batch_size: PositiveInt = 128
-    learning_rate: PositiveFloat = 1e-3
-    learning_rate_decay: Literal["none", "linear"] = "none"
-    corruption: _choice(CORRUPTIONS) | None = None  # of the images that the encoder sees in training
-    supervision: _choice(SUPERVISIONS) | None = None  # labels of some training images, and a model that uses them
-    left_out: ClassName | None = None  # of the data set's classes, one that the run never sees
-
-    def given(self) -> dict[str, Any]:
-        """The settings that were written down, without this class's defaults."""
-        return {name: getattr(self, name) for name in self.model_fields_set}
-
-
-class Run(Settings):
-    """One fully resolved training run. No two variants of an experiment have equal settings."""
-
-    variant: Name
-    dataset: _choice(DATASETS)
-    seed: NonNegativeInt
-
-    @model_validator(mode="after")
-    def _fits_its_data(self) -> Run:
-        mistakes = Mistakes()
-        n_images = self.dataset.sizes["train"]
-        if self.batch_size > n_images:
-            kind = self.dataset.kind
-            mistakes.add(f"{self.batch_size} is more than the {n_images} training images of {kind}", "batch_size")
-        if self.dataset.n_levels == 2 and self.binarisation != "none":
-            mistakes.add(f"{self.dataset.kind} is binary as it is; allowed: none", "binarisation")
-        classes = self.dataset.class_names
-        if self.left_out is not None and self.left_out not in classes:
-            known = nearest(self.left_out, classes) if classes else f"; {self.dataset.kind} has no classes"
-            mistakes.add(f"{shown(self.left_out)} is no class{known}", "left_out")
-        self._check_supervision(mistakes)
-        mistakes.raise_any()
-        return self
-
-    def _check_supervision(self, mistakes: Mistakes) -> None:
-        if self.supervision is None:
-            return
-        kind, n_images, n_classes = self.dataset.kind, self.dataset.sizes["train"], len(self.dataset.class_names)
-        if not n_classes:
-            mistakes.add(f"{kind} has no classes, so there are no labels", "supervision")
-        elif not n_classes <= self.supervision.labels <= n_images:
-            allowed = f"allowed: from {n_classes} (one a class) to {n_images} (all training images)"
-            mistakes.add(f"{self.supervision.labels} labels of {kind}; {allowed}", "supervision", "labels")
-        if not self.network.class_conditional:
-            allowed = " or ".join(name for name, network in NETWORKS.items() if network.class_conditional)
-            mistakes.add(f"{self.network.kind} has no classifier, which supervision needs; allowed: {allowed}", "network")
-        if self.likelihood.is_fitted:
-            mistakes.add(f"{self.likelihood.kind} is fitted without classes, so not with supervision", "likelihood")
-        if self.corruption is not None:
-            mistakes.add("supervision learns from images as they are; leave one of the two settings out", "corruption")
-        if self.left_out is not None:
-            mistakes.add("supervision is of all classes; leave one of the two settings out", "left_out")
-
-    @cached_property
-    def settings(self) -> dict[str, Any]:
-        """All that determines the run's numbers, as plain data: what is not asked for, and so is None, does not."""
-        return self.model_dump(mode="json", exclude={"variant"}, exclude_none=True)
-
-    @cached_property
-    def run_id(self) -> str:
-        """A readable slug and a hash of the settings. The slug is for people: programs read the specification."""
-        return f"{self.variant}-z{self.latent_size}-s{self.seed}-{_hash(self.settings)}"
-
-    @property
-    def n_levels(self) -> int:
-        """Grey levels that the model sees: 2 on binary data."""
-        return self.dataset.n_levels if self.binarisation == "none" else 2
-
-    @property
-    def is_normalised(self) -> bool:
-        """False for a likelihood that is no probability of its data, such as Bernoulli on grey pixels."""
-        return self.likelihood.is_normalised_on(self.n_levels)
-
-    @property
-    def definitions(self) -> frozenset[str]:
-        """The names of the registered classes that the run uses."""
-        return frozenset(type(getattr(self, name)).__name__ for name in REGISTRIES if getattr(self, name) is not None)
 
 
 @dataclass(frozen=True)
@@ -217,7 +71,7 @@ class Evaluation(BaseModel):
     These are the K of NLL_K; distortion is averaged over them too.
     """
 
-    model_config = _STRICT
+    model_config = STRICT
 
     n_samples: Annotated[PositiveInt, Field(le=MOST_SAMPLES)] = 100
     split: Literal["train", "validation", "test"] = "test"
@@ -226,12 +80,12 @@ class Evaluation(BaseModel):
 class Experiment(BaseModel):
     """One experiment file, with what it takes over from the file that it extends."""
 
-    model_config = _STRICT
+    model_config = STRICT
 
     extends: Name | None = None
     title: Annotated[str, AfterValidator(_checked_title)]
     description: str = ""
-    dataset: _choice(DATASETS)
+    dataset: choice(DATASETS)
     defaults: Settings = Settings()
     seeds: PositiveInt = 5
     grid: dict[str, list[Any]] | None = None
@@ -239,7 +93,7 @@ class Experiment(BaseModel):
     baseline: str
     headline: Annotated[str, AfterValidator(_checked_metric)] = "elbo"
     evaluation: Evaluation = Evaluation()
-    tasks: list[_choice(TASKS)] = []
+    tasks: list[choice(TASKS)] = []
     lanes: PositiveInt = 25
 
     _name: str = PrivateAttr(default="")
@@ -262,13 +116,13 @@ class Experiment(BaseModel):
             if not values:
                 mistakes.add("has no values", key)
             # What is written in two ways, such as 3 and "3", may be the same class.
-            parsed: list[Any] = []
+            meant_before: list[Any] = []
             for value in values:
                 with mistakes.collected():
-                    meant = getattr(_parse(Settings, {key: value}), key)
-                    if meant in parsed:
+                    meant = getattr(parsed(Settings, {key: value}), key)
+                    if meant in meant_before:
                         mistakes.add(f"{shown(value)} stands twice", key)
-                    parsed.append(meant)
+                    meant_before.append(meant)
         mistakes.raise_any()
         return grid
 
@@ -297,7 +151,7 @@ class Experiment(BaseModel):
         mistakes.raise_any()
         variants: dict[str, str] = {}
         for run in first_runs:
-            other = variants.setdefault(_hash(run.settings), run.variant)
+            other = variants.setdefault(hash_of(run.settings), run.variant)
             if other != run.variant:
                 mistakes.add(f"has the same settings as {other}", "variants", run.variant)
         self._check_tasks(mistakes)
@@ -352,7 +206,7 @@ class Experiment(BaseModel):
     @cached_property
     def runs(self) -> tuple[Run, ...]:
         """Every run, in the order variant, grid, seed. Raises ValidationError where combinations of settings do not fit."""
-        points = [_parse(Settings, point).given() for point in self.grid_points]
+        points = [parsed(Settings, point).given() for point in self.grid_points]
         runs = []
         mistakes = Mistakes()
         for variant, settings in self.variants.items():
@@ -425,20 +279,11 @@ def load(path: Path, lanes: int | None = None) -> Experiment:
     files = experiment_file.read(path)
     try:
         content = experiment_file.merged(files)
-        experiment = _parse(Experiment, content if lanes is None else content | {"lanes": lanes})
+        experiment = parsed(Experiment, content if lanes is None else content | {"lanes": lanes})
     except ValidationError as error:
         raise UserError(experiment_file.describe(error, _allowed_at, partial(experiment_file.place, files))) from error
     experiment._name = path.stem
     return experiment
-
-
-def parse_run(content: dict[str, Any], path: Path) -> Run:
-    """A run's specification as the file at this path keeps it. Raises UserError where this code does not know it."""
-    try:
-        return _parse(Run, content)
-    except ValidationError as error:
-        fault = "was made by other code than this, which cannot read its specification"
-        raise of_another_version(path, fault) from error
 
 
 def require_name(name: str, path: Path) -> None:
@@ -453,26 +298,18 @@ def require_name(name: str, path: Path) -> None:
 class _Prepared(BaseModel):
     """What `vaebench prepare` is given."""
 
-    model_config = _STRICT
+    model_config = STRICT
 
-    dataset: _choice(DATASETS)
+    dataset: choice(DATASETS)
 
 
 def parse_dataset(text: str) -> Dataset:
     """A data set as an experiment file names it: its kind, or a YAML or JSON mapping. Raises UserError."""
     content = {"dataset": experiment_file.parse(text, "dataset")}
     try:
-        return _parse(_Prepared, content).dataset
+        return parsed(_Prepared, content).dataset
     except ValidationError as error:
         raise UserError(experiment_file.describe(error, _allowed_at)) from error
-
-
-def _parse(model: type[BaseModel], content: dict[str, Any]) -> Any:
-    """By way of JSON: strict in its types, yet with mappings for definitions.
-
-    Validators see the whole content as their context.
-    """
-    return model.model_validate_json(json.dumps(content), context=content)
 
 
 def json_schema() -> dict[str, Any]:
@@ -484,11 +321,7 @@ def json_schema() -> dict[str, Any]:
 
 def shape_key(run: Run) -> str:
     """The hash of all that runs of a cohort share."""
-    return _hash({key: value for key, value in run.settings.items() if key not in ("seed", "kl")})
-
-
-def _hash(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
+    return hash_of({key: value for key, value in run.settings.items() if key not in ("seed", "kl")})
 
 
 def _allowed_at(location: Location) -> tuple[Location, Collection[str]]:

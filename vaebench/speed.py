@@ -14,7 +14,8 @@ from vaebench.evaluation import IMAGE_BLOCK, evaluate
 from vaebench.images import Images
 from vaebench.lanes import build_model, lanes_together
 from vaebench.scores import SIGMA_IMAGES
-from vaebench.specification import Evaluation, Run
+from vaebench.settings import Run
+from vaebench.specification import Evaluation
 from vaebench.training import Training
 
 # What may be spent on measuring: the largest shapes are measured, the others are scaled by their multiply-adds.

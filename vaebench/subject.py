@@ -15,7 +15,8 @@ from vaebench.datasets import Dataset
 from vaebench.images import Images, blocks, load_images
 from vaebench.model import VAE
 from vaebench.principal_components import PrincipalComponents, principal_components
-from vaebench.specification import Evaluation, Run
+from vaebench.settings import Run
+from vaebench.specification import Evaluation
 from vaebench.store import Results
 from vaebench.streams import generator
 

@@ -37,7 +37,8 @@ from vaebench.linear_optimum import BOUNDARY
 from vaebench.metrics import METRICS, Metric
 from vaebench.presentation import latex, latex_by_tasks, markdown, markdown_by_tasks, presented
 from vaebench.ranking import SAME_DATA, SAME_MEASURE
-from vaebench.specification import REGISTRIES, Experiment, Run
+from vaebench.settings import REGISTRIES, Run
+from vaebench.specification import Experiment
 from vaebench.statistics import SIGNIFICANCE, Comparison, holm, interquartile_mean, mean_interval, paired_comparison
 from vaebench.store import ExperimentFolder, Results, read_record
 from vaebench.tasks import ALL_METRICS

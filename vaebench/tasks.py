@@ -69,7 +69,7 @@ class Task:
         return None
 
     def applies(self, run: Any) -> bool:
-        """Whether such a run, a `specification.Run`, is scored by it; others have none of its metrics."""
+        """Whether such a run, a `settings.Run`, is scored by it; others have none of its metrics."""
         return True
 
     def other_datasets(self, run: Any) -> tuple[Dataset, ...]:

@@ -29,7 +29,7 @@ from vaebench.images import DATA_SEED, Images, blocks
 from vaebench.lanes import Epoch, Lanes, lanes_together
 from vaebench.latent_dimensions import ACTIVE_VARIANCE
 from vaebench.model import VAE
-from vaebench.specification import Run
+from vaebench.settings import Run
 from vaebench.streams import generator
 
 HISTORY_COLUMNS = (

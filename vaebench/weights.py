@@ -17,7 +17,7 @@ from vaebench.model import VAE
 from vaebench.store import RunFolder
 
 if TYPE_CHECKING:
-    from vaebench.specification import Run
+    from vaebench.settings import Run
 
 
 def load_weights(path: Path, record: Path | None = None) -> dict[str, Tensor]:
