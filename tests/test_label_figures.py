@@ -131,6 +131,9 @@ def test_stars_are_what_m2_says_of_classes_and_crosses_what_is_published_of_mnis
     with styled():
         drawing, with_published = (FIGURES["few-labels"].draw(of).axes[0] for of in (source, of_mnist))
     runs = source.tables.runs
+    told = runs[runs.variant == "many"]
+    assert told.accuracy_100.tolist() == pytest.approx(told.classifier_accuracy.tolist(), abs=1e-12)
+    assert told.accuracy_10.isna().all(), "of the labels that it is told, and of no others"
     stars = [line for line in drawing.lines if line.get_marker() == "*"]
     for star, variant, n_labels in zip(stars, ("few", "many"), (20, 100), strict=True):
         assert star.get_color() == source.looks[variant]["color"]

@@ -31,12 +31,16 @@ class Features:
 
 
 def by_method(subject: Subject, compute: Callable[[Features], Found]) -> dict[str, Found]:
-    """compute(features) by method: MODEL of the run's posterior means, PCA of as many principal components, PIXELS.
+    """compute(features) by method: MODEL of the run's posterior means, and its baselines."""
+    return {MODEL: compute(_features(subject, subject.means)), **of_baselines(subject, compute)}
 
-    compute is a function of a module: what it gives of PCA and pixels is the same for all runs, and is kept by its name.
+
+def of_baselines(subject: Subject, compute: Callable[[Features], Found]) -> dict[str, Found]:
+    """compute(features) of as many principal components, PCA, and of PIXELS.
+
+    compute is a function of a module: what it gives is the same for all runs, and is kept by its name.
     """
     return {
-        MODEL: compute(_features(subject, subject.means)),
         PCA: _of_principal_components(subject, compute, subject.run.latent_size),
         PIXELS: _of_pixels(subject, compute),
     }

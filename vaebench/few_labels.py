@@ -1,4 +1,7 @@
-"""The task "few-labels": how well classes are learned from few labels on posterior means (M1 of Kingma et al. 2014b)."""
+"""The task "few-labels": how well classes are learned from few labels (Kingma et al. 2014b).
+
+A run without supervision is scored on its posterior means (M1), one with supervision by the classifier that it has (M2).
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vaebench.features import Features, by_method, chance
+from vaebench.features import Features, by_method, chance, of_baselines
 from vaebench.label_draws import label_draw
 from vaebench.metrics import Estimate, mean_over_images
 from vaebench.probes import linear_probe, nearest_neighbours
 from vaebench.subject import Subject
-from vaebench.task_scores import CHANCE, MODEL, Finding, TaskScores
+from vaebench.task_scores import CHANCE, MODEL, PIXELS, Finding, TaskScores
 from vaebench.tasks import ACCURACY, LABEL_COUNTS, FewLabels, labels_condition
 
 DRAWS = 10
@@ -30,18 +33,27 @@ METRICS = {
 
 
 class Accuracy(NamedTuple):
-    """Over draws of labels: the mean, with its standard error over test images, and the standard deviation."""
+    """Over draws of labels: the mean, with its standard error over test images, and the standard deviation; None of one."""
 
     mean: Estimate
-    spread: float
+    spread: float | None = None
 
 
 def score(subject: Subject, task: FewLabels) -> TaskScores:
-    by = by_method(subject, accuracies)
+    if subject.run.supervision is None:
+        by = by_method(subject, accuracies)
+    else:
+        by = {MODEL: own_accuracy(subject), **of_baselines(subject, accuracies)}
     floor = chance(subject.labels(subject.evaluation.split))
-    floors = [Finding(labels_condition(n), name, CHANCE, *floor) for n, name in by[MODEL]]
+    floors = [Finding(labels_condition(n), name, CHANCE, *floor) for n, name in by[MODEL] | by[PIXELS]]
     metrics = {name: by[MODEL][which].mean for name, which in METRICS.items() if which in by[MODEL]}
     return TaskScores(metrics, [row for method, found in by.items() for row in _rows(method, found)] + floors)
+
+
+def own_accuracy(subject: Subject) -> dict[tuple[int, str], Accuracy]:
+    """As `accuracies`, of a run's own classifier, which is told one number and one draw of labels."""
+    right = subject.classes(subject.scored) == subject.labels(subject.evaluation.split)
+    return {(subject.run.supervision.labels, ACCURACY): Accuracy(mean_over_images(right.astype(float)))}
 
 
 def accuracies(features: Features) -> dict[tuple[int, str], Accuracy]:
@@ -68,5 +80,6 @@ def _rows(method: str, found: dict[tuple[int, str], Accuracy]) -> list[Finding]:
     for (n_labels, name), accuracy in found.items():
         condition = labels_condition(n_labels)
         rows.append(Finding(condition, name, method, *accuracy.mean))
-        rows.append(Finding(condition, f"{name}, spread over draws", method, accuracy.spread))
+        if accuracy.spread is not None:
+            rows.append(Finding(condition, f"{name}, spread over draws", method, accuracy.spread))
     return rows

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 LABEL_FIGURES = Figures()
-CLASSIFIER_ACCURACY = "classifier_accuracy"
 # What the run's own numbers stand against: greys, as colours are for variants.
 BASELINES = {PIXELS: "0.25", PCA: "0.55", CHANCE: "0.8"}
 # Published accuracies of M2 on MNIST by number of labels, single numbers of means over draws: Kingma et al. (2014b), and a
@@ -55,21 +54,29 @@ SHOWN = [metric for metric in Representation.metrics if metric.name in ("linear_
         "labels and all other images as they train; crosses are published ones, without intervals."
     ),
     applies=lambda source: not source.findings_of(FewLabels.kind).empty,
-    shows=(*(metric.name for metric in FewLabels.metrics if metric.name.startswith("accuracy")), CLASSIFIER_ACCURACY),
+    shows=(*(metric.name for metric in FewLabels.metrics if metric.name.startswith("accuracy")), "classifier_accuracy"),
 )
 def few_labels(source: Source) -> Drawing:
     findings = source.findings_of(FewLabels.kind)
     findings = findings[findings.score == ACCURACY]
-    n_labels = findings.condition.map({labels_condition(n): n for n in LABEL_COUNTS})
+    told = _labels_told(source)
+    n_labels = findings.condition.map({labels_condition(n): n for n in {*LABEL_COUNTS, *told.values()}})
+    published = PUBLISHED if source.experiment.dataset.kind == "mnist" else {}
+    published = {n: published[n] for n in told.values() if n in published}
     points = source.chosen_points(3)
-    told = _trained_with_labels(source)
-    handles = source.handles() + _baseline_handles() + _m2_handles(source, told)
+    handles = source.handles() + _baseline_handles()
+    handles += [legend_entry("M2", **M2_LOOK, color="white")] if told else []
+    handles += [legend_entry(**PUBLISHED_LOOK)] if published else []
     single = len(points) == 1 and fitting_width((handle.get_label() for handle in handles), SINGLE - 0.6) == SINGLE
     width = SINGLE if single else DOUBLE
     drawing, axes = subplots(1, len(points), width, 2.6, sharey=True)
     for ax, point in zip(axes.flat, points, strict=True):
-        _lines(ax, source, findings[findings.point == point].assign(n_labels=n_labels))
-        _stars(ax, source, told[told.point == point])
+        found = findings[findings.point == point].assign(n_labels=n_labels)
+        is_told = (found.method == MODEL) & found.variant.map(lambda variant, at=point: (variant, at) in told)
+        _lines(ax, source, found[~is_told])
+        _stars(ax, source, found[is_told])
+        for n, accuracies in published.items():
+            ax.plot([n] * len(accuracies), accuracies, **PUBLISHED_LOOK, zorder=5)
         ax.set_title(wrapped(source.describe(point, "\n"), 0.8 * width / len(points)))
         ax.set(xlabel="labels", xscale="log")
         ax.set_xticks(LABEL_COUNTS, [f"{n:,}" for n in LABEL_COUNTS])
@@ -78,6 +85,14 @@ def few_labels(source: Source) -> Drawing:
     say_what_is_left_out(drawing, source, points)
     add_legend(drawing, handles)
     return drawing
+
+
+def _labels_told(source: Source) -> dict[tuple[str, int], int]:
+    """How many labels the runs with supervision are told, by variant and grid point."""
+    points = zip(source.runs.variant, source.runs.point, strict=True)
+    runs = dict(zip(source.runs.run_id, points, strict=True))
+    supervised = {run.run_id: run.supervision.labels for run in source.experiment.runs if run.supervision is not None}
+    return {runs[run_id]: n_labels for run_id, n_labels in supervised.items()}
 
 
 def _lines(ax: Axes, source: Source, findings: pd.DataFrame) -> None:
@@ -93,34 +108,13 @@ def _lines(ax: Axes, source: Source, findings: pd.DataFrame) -> None:
         ax.plot(line.n_labels, line["mean"], **look)
 
 
-def _trained_with_labels(source: Source) -> pd.DataFrame:
-    """A row for each variant and grid point whose runs are told labels: how many, and the accuracy of their classifiers."""
-    n_labels = {run.run_id: run.supervision.labels for run in source.experiment.runs if run.supervision is not None}
-    told = source.trained[source.trained.run_id.isin(n_labels)].drop_duplicates(["variant", "point"])
-    return told.assign(n_labels=told.run_id.map(n_labels))
-
-
-def _stars(ax: Axes, source: Source, told: pd.DataFrame) -> None:
-    """The accuracies of `_trained_with_labels`, side by side where numbers of labels are the same, and published ones."""
-    for place, row in enumerate(told.to_dict("records")):
-        x = row["n_labels"] * DODGE ** (place - (len(told) - 1) / 2)
-        color = source.looks[row["variant"]]["color"]
-        mean, low, high = (row[f"{CLASSIFIER_ACCURACY}_{part}"] for part in ("mean", "low", "high"))
-        ax.vlines(x, low, high, color=color, linewidth=0.9)
-        ax.plot(x, mean, **M2_LOOK, color=color, zorder=4)
-    for n_labels in set(told.n_labels) & _published(source).keys():
-        ax.plot(2 * [n_labels], PUBLISHED[n_labels], **PUBLISHED_LOOK, zorder=5)
-
-
-def _published(source: Source) -> dict[int, tuple[float, float]]:
-    return PUBLISHED if source.experiment.dataset.kind == "mnist" else {}
-
-
-def _m2_handles(source: Source, told: pd.DataFrame) -> list[Artist]:
-    if told.empty:
-        return []
-    handles = [legend_entry("M2", **M2_LOOK, color="white")]
-    return handles + ([legend_entry(**PUBLISHED_LOOK)] if set(told.n_labels) & _published(source).keys() else [])
+def _stars(ax: Axes, source: Source, found: pd.DataFrame) -> None:
+    """Variants with supervision: means and intervals, side by side as their numbers of labels may be the same."""
+    for index, row in enumerate(found.itertuples()):
+        x = row.n_labels * DODGE ** (index - (len(found) - 1) / 2)
+        color = source.looks[row.variant]["color"]
+        ax.vlines(x, row.low, row.high, color=color, linewidth=0.9)
+        ax.plot(x, row.mean, **M2_LOOK, color=color, zorder=4)
 
 
 @LABEL_FIGURES.register(

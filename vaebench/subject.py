@@ -71,6 +71,10 @@ class Subject:
         """Means of q(z|x): [N, D] -> [N, Z]."""
         return self._by_block(lambda model, pixels: model.encode(pixels).mean, x)
 
+    def classes(self, x: np.ndarray) -> np.ndarray:
+        """The most probable classes of q(y|x), of a run with supervision: [N, D] -> [N]."""
+        return self._by_block(lambda model, pixels: model.class_log_probabilities(pixels).argmax(-1), x)
+
     def reconstructions(self, x: np.ndarray) -> np.ndarray:
         """Mean images at the posterior means: [N, D] -> [N, D]."""
         return self._by_block(lambda model, pixels: model.reconstruct(pixels), x)

@@ -287,7 +287,8 @@ class Anomaly(Task):
 @TASKS.register
 @dataclass(frozen=True)
 class FewLabels(OfClasses):
-    """How well classes are learned from few labels on posterior means (M1 of Kingma et al. 2014b)."""
+    """How well classes are learned from few labels: on posterior means (M1 of Kingma et al. 2014b) or, by a run that is
+    told labels as it trains, with its own classifier (M2)."""
 
     kind: Literal["few-labels"] = "few-labels"
     title = "Learning from few labels"
@@ -308,7 +309,7 @@ class FewLabels(OfClasses):
                 unit="",
                 better="higher",
                 definition=f"Accuracy of a logistic regression on posterior means with {n_labels:,} labels, mean over 10 "
-                "draws of them.",
+                "draws of them; of a run that is told so many, of its own classifier.",
                 reference="Kingma et al. 2014b",
             )
             for n_labels in LABEL_COUNTS
