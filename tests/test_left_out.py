@@ -197,8 +197,9 @@ def test_areas_stand_in_the_rows_of_their_classes(made, source):
     _, _, found = made
     with styled():
         left, right, _ = ANOMALY_FIGURES["anomaly-detection"].draw(source).axes
+    assert [label.get_text() for label in left.get_yticklabels()] == ["left out 3", "left out 7"]
+    assert right.get_ylim() == left.get_ylim()
     for ax, variant in ((left, "bce"), (right, "wide")):
-        assert [label.get_text() for label in ax.get_yticklabels()] == ["left out 3", "left out 7"]
         rows = found.tasks[(found.tasks.variant == variant) & (found.tasks.score == "AUROC")]
         for marker, method in (("o", "model"), ("D", "PCA")):
             [line] = lines_of(ax, marker)

@@ -13,7 +13,7 @@ import numpy as np
 from vaebench.detection import AUROC, UNSEEN_CLASS, by_score
 from vaebench.files import read_arrays
 from vaebench.picture_panels import Row, rows_side_by_side
-from vaebench.plotting import DOUBLE, GREY, Figures, Source, add_legend, legend_entry, subplots, word, wrapped
+from vaebench.plotting import DOUBLE, GREY, LETTER, Figures, Source, add_legend, legend_entry, subplots, word, wrapped
 from vaebench.task_scores import CHANCE, MODEL, PCA
 
 if TYPE_CHECKING:
@@ -68,13 +68,14 @@ def anomaly_detection(source: Source) -> Drawing:
     shown = dict(list(panels.items())[:MOST_PANELS])
     n_columns = min(MOST_COLUMNS, len(shown))
     n_rows = math.ceil(len(shown) / n_columns)
-    most = max(table.row.nunique() for table in shown.values())
-    drawing, axes = subplots(n_rows, n_columns, DOUBLE, n_rows * (0.75 + 0.3 * most), sharex=True)
+    rows = list(dict.fromkeys(row for table in shown.values() for row in table.row))
+    drawing, axes = subplots(n_rows, n_columns, DOUBLE, n_rows * (0.75 + 0.3 * len(rows)), sharex=True, sharey=True)
     for ax in axes.flat[len(shown) :]:
         ax.remove()
+    room = (DOUBLE - LETTER * max(map(len, rows))) / n_columns
     for ax, (title, table) in zip(axes.flat, shown.items(), strict=False):
-        ax.set_title(wrapped(title, 0.8 * DOUBLE / n_columns))
-        _detection_panel(ax, table, _published(source, table))
+        ax.set_title(wrapped(title, room))
+        _detection_panel(ax, rows, table, _published(source, table))
     is_published = any(_published(source, table) for table in shown.values())
     looks = [*LOOKS.values(), *([PUBLISHED_LOOK] if is_published else [])]
     add_legend(drawing, [legend_entry(**look) for look in (*looks, {"label": CHANCE, "color": GREY, "linestyle": "--"})])
@@ -108,21 +109,21 @@ def _published(source: Source, table: pd.DataFrame) -> dict[str, float]:
     return {row.row: known[row.left_out] for row in rows.itertuples() if row.left_out in known}
 
 
-def _detection_panel(ax: Axes, table: pd.DataFrame, published: dict[str, float]) -> None:
+def _detection_panel(ax: Axes, rows: list[str], table: pd.DataFrame, published: dict[str, float]) -> None:
     """A row for each class or data set, and in it a line for each score."""
-    rows = {row: place for place, row in enumerate(table.row.unique())}
+    at = {row: place for place, row in enumerate(rows)}
     offsets = np.linspace(-0.32, 0.32, len(LOOKS))
     for offset, ((score, method), look) in zip(offsets, LOOKS.items(), strict=True):
         found = table[(table.score == by_score(AUROC, score)) & (table.method == method)]
-        places = found.row.map(rows) + offset
+        places = found.row.map(at) + offset
         ax.hlines(places, found.low, found.high, color=look["color"], linewidth=0.9)
         ax.plot(found["mean"], places, **({"linestyle": "none", "markersize": 3} | look))
-    places = [rows[row] + offsets[0] for row in published]
+    places = [at[row] + offsets[0] for row in published]
     ax.plot(list(published.values()), places, **({"linestyle": "none", "markersize": 4, "zorder": 5} | PUBLISHED_LOOK))
     for place in range(0, len(rows), 2):
         ax.axhspan(place - 0.5, place + 0.5, color="0.95", linewidth=0, zorder=0)
     ax.axvline(0.5, color=GREY, linestyle="--", linewidth=0.8, zorder=1)
-    ax.set_yticks(list(rows.values()), list(rows))
+    ax.set_yticks(range(len(rows)), rows)
     ax.tick_params(axis="y", length=0)
     ax.set(xlabel=AUROC, xlim=(-0.03, 1.03), ylim=(len(rows) - 0.5, -0.5))
 

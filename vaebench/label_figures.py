@@ -15,6 +15,7 @@ from vaebench.plotting import (
     Source,
     add_legend,
     fitting_width,
+    in_reach,
     legend_entry,
     say_what_is_left_out,
     subplots,
@@ -123,7 +124,8 @@ def _stars(ax: Axes, source: Source, found: pd.DataFrame) -> None:
         "Accuracy of a logistic regression on posterior means with all labels, and agreement of k-means clusters of them, "
         "found without labels, with the classes: 1 is perfect in both. Small points are training seeds, large markers "
         "their means, bars 95 % intervals over seeds (for three seeds or more). Grey bars are the same on pixels, on as "
-        "many principal components as there are latent dimensions, and at chance."
+        "many principal components as there are latent dimensions, and at chance; those far from all variants are in the "
+        "tables only."
     ),
     applies=lambda source: not source.findings_of(Representation.kind).empty,
     shows=tuple(metric.name for metric in SHOWN),
@@ -132,19 +134,20 @@ def representation(source: Source) -> Drawing:
     findings = source.findings_of(Representation.kind)
     panels = [("", f"{metric.label}, higher is better", source.row_runs) for metric in SHOWN]
     drawing, axes = row_panels(source, panels)
+    drawn = set()
     for ax, metric in zip(axes, SHOWN, strict=True):
         dot_plot(ax, source, source.row_runs, metric.name)
-        _baselines(ax, source, findings[findings.score == metric.label])
-    add_legend(drawing, _baseline_handles())
+        drawn |= _baselines(ax, source, findings[findings.score == metric.label])
+    add_legend(drawing, [handle for handle in _baseline_handles() if handle.get_label() in drawn])
     return drawing
 
 
-def _baselines(ax: Axes, source: Source, findings: pd.DataFrame) -> None:
-    """In the rows of `dot_plot`, a bar where each of the baselines of a variant and grid point lies."""
+def _baselines(ax: Axes, source: Source, findings: pd.DataFrame) -> set[str]:
+    """In the rows of `dot_plot`, a bar where each of the baselines of a variant and grid point lies; which are drawn."""
     rows = source.row_runs[["variant", "point"]].drop_duplicates(ignore_index=True).rename_axis("y").reset_index()
-    for method, grey in BASELINES.items():
-        bars = findings[findings.method == method].merge(rows)
-        ax.vlines(bars["mean"], bars.y - 0.4, bars.y + 0.4, color=grey, zorder=1)
+    bars = findings[findings.method.isin(BASELINES) & findings["mean"].isin(in_reach(ax, findings["mean"]))].merge(rows)
+    ax.vlines(bars["mean"], bars.y - 0.4, bars.y + 0.4, color=list(bars.method.map(BASELINES)), zorder=1)
+    return set(bars.method)
 
 
 def _baseline_handles() -> list[Artist]:

@@ -68,7 +68,7 @@ def rows_side_by_side(panels: dict[str, list[Row]], image_shape: tuple[int, int]
     label = min(most, LETTER * max(len(row.label) for row in first))
     note = NOTE if any(row.note for row in first) else 0
     # An image is as high as wide.
-    width = (DOUBLE - 0.3 - label - len(panels) * note) / (len(panels) * n_images)
+    width = (DOUBLE - 0.5 - label - len(panels) * note) / (len(panels) * n_images)
     drawing, [axes] = subplots(1, len(panels), DOUBLE, min(len(first) * width + 0.5, PAGE_HEIGHT))
     for ax, (title, rows) in zip(axes, panels.items(), strict=True):
         draw_rows(ax, rows, image_shape, most)

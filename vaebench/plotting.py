@@ -23,6 +23,7 @@ from vaebench.store import ExperimentFolder
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
     from vaebench.tables import Tables
@@ -39,6 +40,8 @@ SINGLE = 3.35
 DOUBLE = 6.9
 PAGE_HEIGHT = 8.2
 LETTER = 0.056
+# How far off baselines are drawn, as a multiple of what variants span: beyond, they would press these together.
+REACH = 2
 # A figure of more rows is read by no one and takes minutes to draw: a thousand are five metres high.
 MOST_ROWS = 200
 # More epochs than this cannot be told apart in a panel.
@@ -299,6 +302,13 @@ def subplots(n_rows: int, n_columns: int, width: float, height: float, **options
 
     drawing = Drawing(figsize=(width, height), layout="constrained")
     return drawing, drawing.subplots(n_rows, n_columns, squeeze=False, **options)
+
+
+def in_reach(ax: Axes, values: Iterable[float]) -> list[float]:
+    """Those of the values that leave what is drawn along x already room enough to be told apart."""
+    low, high = ax.dataLim.intervalx
+    reach = REACH * (high - low) or math.inf
+    return [value for value in values if low - reach <= value <= high + reach]
 
 
 def fitting_width(labels: Iterable[str], room: float) -> float:

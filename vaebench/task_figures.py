@@ -20,6 +20,7 @@ from vaebench.plotting import (
     Source,
     add_legend,
     fitting_width,
+    in_reach,
     legend_entry,
     subplots,
     word,
@@ -98,7 +99,8 @@ def _draw_ranks(ax: Axes, rows: pd.DataFrame, metrics: list[Metric], looks: list
     title="Variants by tasks",
     caption=(
         "The headline metric of each task. Small points are training seeds, large markers their means, bars 95 % intervals "
-        "over seeds (for three seeds or more). Vertical lines are baselines and floors, which no variant changes."
+        "over seeds (for three seeds or more). Vertical lines are baselines and floors, which no variant changes; those "
+        "far from all variants are in the table only."
     ),
     applies=lambda source: bool(_task_metrics(source)),
     shows=tuple(task.headline for task in TASKS.values()),
@@ -117,19 +119,24 @@ def variants_by_tasks(source: Source) -> Drawing:
         ax.remove()
     room = (width - LETTER * max(map(len, labels))) / n_columns
     lines = dict(zip(found.baselines["method"], DASHES * len(found.baselines), strict=False))
+    drawn = set()
     for ax, metric in zip(axes.flat, metrics, strict=False):
         _draw_dots(ax, source, rows, metric)
-        for method, value in zip(found.baselines["method"], found.baselines.get(metric.name, []), strict=False):
-            if not math.isnan(value):
+        values = dict(zip(found.baselines["method"], found.baselines.get(metric.name, []), strict=False))
+        near = in_reach(ax, values.values())
+        for method, value in values.items():
+            if value in near:
                 ax.axvline(value, color=GREY, linestyle=lines[method], linewidth=0.9, zorder=1)
+                drawn.add(method)
         unit = f"{metric.unit}, " if metric.unit else ""
         ax.set(title=wrapped(metric.label, room), xlabel=wrapped(f"{unit}{metric.better} is better", room))
         ax.locator_params(axis="x", nbins=max(2, int(room / 0.5)))
         ax.tick_params(axis="y", length=0)
     axes.flat[0].set_yticks(range(len(rows)), labels)
     axes.flat[0].set_ylim(len(rows) - 0.5, -0.5)
-    if lines:
-        add_legend(drawing, [legend_entry(method, color=GREY, linestyle=dash) for method, dash in lines.items()])
+    handles = [legend_entry(method, color=GREY, linestyle=dash) for method, dash in lines.items() if method in drawn]
+    if handles:
+        add_legend(drawing, handles)
     return drawing
 
 
