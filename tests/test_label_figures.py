@@ -160,8 +160,8 @@ def test_baselines_stand_in_the_rows_of_their_variant(done):
         n_drawn += len(bars)
         [expected] = set(found[(found.score == score) & (found.method == "PCA") & (found.latent_size == 5)]["mean"])
         rows = {(bar[:, 1].mean()) for bar in bars if bar[0, 0] == expected}
-        assert rows == {1, 3}, "a and b at latent size 5"
-    assert n_drawn < 2 * 4 * 3
+        assert rows == ({1, 3} if expected in set(near) else set()), "a and b at latent size 5"
+    assert 0 < n_drawn < 2 * 4 * 3
 
 
 def test_without_the_tasks_there_are_no_such_figures(done, tmp_path):
