@@ -137,7 +137,7 @@ def test_stars_are_what_m2_says_of_classes_and_crosses_what_is_published_of_mnis
     stars = [line for line in drawing.lines if line.get_marker() == "*"]
     for star, variant, n_labels in zip(stars, ("few", "many"), (20, 100), strict=True):
         assert star.get_color() == source.looks[variant]["color"]
-        assert star.get_xdata() == pytest.approx([n_labels], rel=0.1)
+        assert n_labels < star.get_xdata()[0] < 1.5 * n_labels, "beside the cross, where there is one"
         assert star.get_ydata() == pytest.approx([runs[runs.variant == variant].classifier_accuracy.mean()])
     assert all(line.get_marker() != "x" for line in drawing.lines)
     [crosses] = [line for line in with_published.lines if line.get_marker() == "x"]

@@ -37,7 +37,7 @@ BASELINES = {PIXELS: "0.25", PCA: "0.55", CHANCE: "0.8"}
 # later implementation in Pyro.
 PUBLISHED = {100: (0.880, 0.932), 1000: (0.964, 0.949)}
 M2_LOOK = {"marker": "*", "markersize": 8, "linestyle": "none", "markeredgecolor": "black", "markeredgewidth": 0.4}
-# Factor between the places of stars side by side.
+# Factor between the places of crosses and stars side by side.
 DODGE = 1.15
 PUBLISHED_LOOK = {"label": "published, M2", "marker": "x", "markersize": 5, "linestyle": "none", "color": "#CC6677"}
 # Of the numbers with all labels and without any, the two that differ most in what they ask.
@@ -110,9 +110,10 @@ def _lines(ax: Axes, source: Source, findings: pd.DataFrame) -> None:
 
 
 def _stars(ax: Axes, source: Source, found: pd.DataFrame) -> None:
-    """Variants with supervision: means and intervals, side by side as their numbers of labels may be the same."""
+    """Variants with supervision: means and intervals, side by side as their numbers of labels may be the same, to the
+    right of what is published."""
     for index, row in enumerate(found.itertuples()):
-        x = row.n_labels * DODGE ** (index - (len(found) - 1) / 2)
+        x = row.n_labels * DODGE ** (1 + index)
         color = source.looks[row.variant]["color"]
         ax.vlines(x, row.low, row.high, color=color, linewidth=0.9)
         ax.plot(x, row.mean, **M2_LOOK, color=color, zorder=4)
