@@ -49,7 +49,7 @@ SHOWN = [metric for metric in Representation.metrics if metric.name in ("linear_
     caption=(
         "Accuracy of a logistic regression on posterior means on the scored images, learned from a few labelled training "
         "images, as many of each class; mean over 10 draws of them, the same for all. Lines are means over seeds, bands "
-        "their 95 % intervals (for three seeds or more). Grey lines are the same classifier on pixels and on as many "
+        "their 95 % intervals (for three seeds or more); grey lines are the same classifier on pixels and on as many "
         "principal components as there are latent dimensions, and the share of the most frequent class: above them, what "
         "was learned without labels has helped. Stars, if any, are the classifiers q(y|x) of M2, which learn from so many "
         "labels and all other images as they train; crosses are published ones, without intervals."
