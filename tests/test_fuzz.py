@@ -17,7 +17,7 @@ from vaebench import cli, specification
 from vaebench.errors import UserError
 from vaebench.metrics import METRICS
 from vaebench.registry import Registry
-from vaebench.settings import REGISTRIES, Settings
+from vaebench.settings import REGISTRIES, Settings, parse_run
 from vaebench.specification import MOST_RUNS, Evaluation, Experiment
 from vaebench.tasks import TASKS
 
@@ -78,7 +78,7 @@ def is_valid(path: Path, content: bytes) -> bool:
     assert 1 <= len(experiment.runs) <= MOST_RUNS
     assert sum(len(cohort.runs) for cohort in experiment.cohorts) == len(experiment.runs)
     for run in experiment.first_runs:
-        assert settings.parse_run(run.model_dump(mode="json"), path) == run
+        assert parse_run(run.model_dump(mode="json"), path) == run
         assert all(run.kl(progress) >= 0 for progress in (0.0, 0.5, 1.0))
     return True
 
