@@ -90,10 +90,8 @@ def few_labels(source: Source) -> Drawing:
 
 def _labels_told(source: Source) -> dict[tuple[str, int], int]:
     """How many labels the runs with supervision are told, by variant and grid point."""
-    points = zip(source.runs.variant, source.runs.point, strict=True)
-    runs = dict(zip(source.runs.run_id, points, strict=True))
-    supervised = {run.run_id: run.supervision.labels for run in source.experiment.runs if run.supervision is not None}
-    return {runs[run_id]: n_labels for run_id, n_labels in supervised.items()}
+    told = {run.run_id: run.supervision.labels for run in source.experiment.runs if run.supervision is not None}
+    return {(run.variant, run.point): told[run.run_id] for run in source.runs.itertuples() if run.run_id in told}
 
 
 def _lines(ax: Axes, source: Source, findings: pd.DataFrame) -> None:

@@ -46,7 +46,7 @@ class WarmUp(Schedule):
 
     def __post_init__(self):
         super().__post_init__()
-        require(0 <= self.over <= 1, "over", self.over, "between 0 and 1")
+        _require_share("over", self.over)
 
     def __call__(self, progress: float) -> float:
         return self.weight * self.shape(_ramp(progress, self.over))
@@ -144,7 +144,7 @@ class Cyclical(Schedule):
     def __post_init__(self):
         super().__post_init__()
         require(self.cycles >= 1, "cycles", self.cycles, "1 or more")
-        require(0 <= self.ramp <= 1, "ramp", self.ramp, "between 0 and 1")
+        _require_share("ramp", self.ramp)
 
     def __call__(self, progress: float) -> float:
         # At progress 1 the last cycle is over; it has not begun again.
@@ -166,7 +166,7 @@ class Cooling(Schedule):
     def __post_init__(self):
         super().__post_init__()
         require(1 <= self.factor < math.inf, "factor", self.factor, "1 or more")
-        require(0 <= self.over <= 1, "over", self.over, "between 0 and 1")
+        _require_share("over", self.over)
 
     def __call__(self, progress: float) -> float:
         return self.weight + (self.factor - 1) * self.weight * (1 - _ramp(progress, self.over))
@@ -202,10 +202,14 @@ class Capacity(Schedule):
     def __post_init__(self):
         super().__post_init__()
         require(self.nats >= 0, "nats", self.nats, "0 or more")
-        require(0 <= self.over <= 1, "over", self.over, "between 0 and 1")
+        _require_share("over", self.over)
 
     def capacity(self, progress: float) -> float:
         return self.nats * _ramp(progress, self.over)
+
+
+def _require_share(name: str, value: float) -> None:
+    require(0 <= value <= 1, name, value, "between 0 and 1")
 
 
 def _ramp(progress: float, over: float) -> float:
